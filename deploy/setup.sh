@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Prepares a checkout: virtual environment, pinned dependencies, system packages where it may install them, the native runner.
+# Usage: deploy/setup.sh demo|test        Called by the Makefile; a second run finds its stamp and does nothing.
+# Supported: Debian 12 and 13, Ubuntu 24.04, Raspberry Pi OS 12 and 13 (64-bit), on x86_64 and aarch64, Python 3.11 to 3.13.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+purpose=${1:?usage: deploy/setup.sh demo|test}
+venv=${VENV:-.venv}
+torch_version=2.13.0
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+stamp_of() { cat deploy/setup.sh deploy/constraints.txt pyproject.toml device_agent/pyproject.toml protos/pyproject.toml | cksum | cut -d' ' -f1; }
+stamp="$venv/.setup-$purpose-$(stamp_of)"
+[ -e "$stamp" ] && exit 0
+
+case "$(uname -m)" in
+  x86_64|aarch64|arm64) ;;
+  *) die "this machine is $(uname -m); expected x86_64 or aarch64; on a Raspberry Pi install the 64-bit Raspberry Pi OS" ;;
+esac
+
+# A package that gives a missing command; installed where that needs no password, named where it does.
+need() {
+  local missing=()
+  while [ $# -gt 0 ]; do
+    eval "$2" >/dev/null 2>&1 || missing+=("$1")
+    shift 2
+  done
+  [ ${#missing[@]} -eq 0 ] && return
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+  if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+    say "installing system packages: ${missing[*]}"
+    "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >&2 && return
+  fi
+  die "missing system packages: ${missing[*]}; install them: sudo apt-get install ${missing[*]}"
+}
+
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  die "found $(python3 --version 2>&1 || echo 'no python3'); expected Python 3.11 to 3.13; install one, or set PYTHON=/path/to/python"
+}
+
+need python3 'command -v python3'
+python=$(find_python)
+need g++ 'command -v g++' python3-venv "$python -c 'import ensurepip'"
+[ "$purpose" = test ] && need mosquitto 'PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto'
+
+if [ ! -x "$venv/bin/python" ]; then
+  say "creating $venv with $("$python" --version)"
+  "$python" -m venv "$venv"
+fi
+pip=("$venv/bin/python" -m pip --disable-pip-version-check)
+export PIP_CONSTRAINT="$PWD/deploy/constraints.txt"
+
+# The default index may answer with a CUDA build of several GB; uv knows where the CPU build is.
+install_torch() {
+  "$venv/bin/python" -c "import torch, sys; sys.exit(torch.__version__.split('+')[0] != '$torch_version')" 2>/dev/null && return
+  local chosen
+  chosen=$("${pip[@]}" install --quiet --dry-run --no-deps --ignore-installed --report - "torch==$torch_version" 2>/dev/null |
+    "$venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["install"][0]["metadata"]["version"])' || true)
+  say "installing torch $torch_version (CPU build)"
+  if [[ "$chosen" == *+cpu || "$(uname -s)" == Darwin ]]; then
+    "${pip[@]}" install --quiet "torch==$torch_version"
+  else
+    "${pip[@]}" install --quiet uv
+    "$venv/bin/uv" pip install --python "$venv/bin/python" --quiet --torch-backend cpu "torch==$torch_version" ||
+      die "no CPU build of torch $torch_version could be installed; install it into $venv by hand, then run make again"
+  fi
+}
+
+extras=demo,build
+[ "$purpose" = test ] && extras=demo,build,development
+install_torch
+say "installing edgectl, its agent and their dependencies"
+"${pip[@]}" install --quiet -e protos -e device_agent -e ".[$extras]"
+find "$venv" -maxdepth 1 -name ".setup-$purpose-*" -delete
+touch "$stamp"
+say "ready: $venv"
