@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// edge-runner: loads, describes, times, runs and serves ExecuTorch programs. No Python, no torch.
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <new>
+
+#include "failure.h"
+#include "modes.h"
+#include "runtime_log.h"
+
+namespace edge {
+
+double milliseconds_since(std::chrono::steady_clock::time_point then) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - then).count();
+}
+
+std::string architecture() {
+  utsname system{};
+  return uname(&system) == 0 ? system.machine : "unknown";
+}
+
+void write_ports(Json& out, const std::vector<Port>& ports) {
+  out.begin_array();
+  for (const Port& port : ports) {
+    out.begin_object().key("name").value(port.name);
+    out.key("dtype").value(port.kind == "tensor" ? dtype_name(port.spec.dtype) : port.kind);
+    out.key("shape").value(port.spec.sizes).end_object();
+  }
+  out.end_array();
+}
+
+void print_line(const std::string& text) {
+  if (std::printf("%s\n", text.c_str()) < 0 || std::fflush(stdout) != 0) {
+    throw Failure(ExitCode::kIo, "standard output cannot be written", "expected an open pipe or file",
+                  "check who reads it");
+  }
+}
+
+namespace {
+
+constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
+       edge-runner bench MODEL [--json] [--stream] [--method NAME] [--threads N] [--input FILE.npy ...]
+                         [--warmup-seconds S] [--warmup-runs N] [--runs N | [--blocks N] [--block-runs N] [--block-seconds S]]
+       edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...] [--method NAME] [--threads N]
+                         [--expect FILE ... --atol X --rtol Y] [--json]
+       edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [--method NAME] [--threads N]
+       bench, run and serve also take [--die-with-parent] [--parent-pid PID]
+       edge-runner --help | --version)";
+
+int dispatch(const std::string& mode, const Words& words, const Start& start) {
+  if (mode == "info") return info_mode(words, start);
+  if (mode == "bench") return bench_mode(words, start);
+  if (mode == "run") return run_mode(words, start);
+  if (mode == "serve") return serve_mode(words, start);
+  if (mode == "--help" || mode == "--version") {
+    print_line(mode == "--help" ? kUsage : kRuntimeVersion);
+    return 0;
+  }
+  throw Failure(ExitCode::kUsage, mode.empty() ? "no mode given" : "unknown mode " + mode,
+                "expected info, bench, run or serve", "see edge-runner --help");
+}
+
+}  // namespace
+}  // namespace edge
+
+int main(int count, char** values) {
+  const edge::Start start{std::chrono::steady_clock::now(), edge::read_memory_figures()};
+  // A reader that goes away is an error to report, not a signal to die of.
+  std::signal(SIGPIPE, SIG_IGN);
+  const std::string mode = count > 1 ? values[1] : "";
+  const edge::Words words(values + std::min(count, 2), values + count);
+  const auto given = [&](const char* option) {
+    return std::find(words.begin(), words.end(), option) != words.end();
+  };
+  const bool json = given("--json") || given("--stream");
+  try {
+    edge::take_over_runtime(json);
+    return edge::dispatch(mode, words, start);
+  } catch (const edge::Failure& failure) {
+    return edge::report_failure(failure.code(), failure.what(), json);
+  } catch (const std::bad_alloc&) {
+    return edge::report_failure(edge::ExitCode::kIo,
+                                "out of memory; expected enough for the program and its tensors; free some",
+                                json);
+  }
+}
