@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`edgectl compress RECIPE`: a recipe's stages, each measured, and the bundle they lead to."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgectl.cli.library_log import library_log
+from edgectl.cli.observers import StageProgress
+from edgectl.cli.options import current_paths, on_option, output_option, require_extra
+from edgectl.cli.output import Output, Table
+from edgectl.cli.progress import open_progress
+from edgectl.cli.text import milliseconds_text, seconds_text, size_text
+
+if TYPE_CHECKING:
+    from edgectl.compress.recipe import Recipe
+    from edgectl.workflows.compress_run import CompressRun, StageFigures
+
+
+@click.command("compress")
+@click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
+@on_option(required=False)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [default: the recipe's name].")
+@click.option("--protocol", "protocol_name", default="short", show_default=True, help="With --on: short or standard.")
+@output_option
+def compress(recipe_path: Path, device_name: str | None, out: Path | None, protocol_name: str, output: Output) -> None:
+    """Run a recipe: train, prune, distill, quantize, lower.
+
+    Leaves NAME-VERSION.edge, model.pte and stages.json in the folder, together at the end. With --on, each stage's
+    program is timed on the device.
+    """
+    require_extra("compile")
+    from edgectl.compress.recipe import describe_plan, load_recipe
+
+    recipe = load_recipe(recipe_path)
+    for line in describe_plan(recipe):
+        click.echo(line, err=True)
+    show_run(run_recipe(recipe, out or Path(recipe.name), device_name, protocol_name), output)
+
+
+def run_recipe(recipe: Recipe, out: Path, device_name: str | None, protocol_name: str) -> CompressRun:
+    """Run a recipe, on a device where one is named, with progress."""
+    from edgectl.lab.protocol import protocol
+    from edgectl.workflows.compress_run import compress as run_stages
+
+    chosen = protocol(protocol_name)
+    paths = current_paths()
+    with ExitStack() as stack:
+        progress = open_progress(stack.enter_context(library_log(paths.cache, environ=os.environ)))
+        client = None
+        if device_name is not None:
+            from edgectl.lab.devices import open_device
+
+            client = stack.enter_context(open_device(device_name, paths=paths))
+        observer = stack.enter_context(
+            StageProgress(progress, after="lower" if client is None else "lower and measure")
+        )
+        return run_stages(
+            recipe,
+            output_dir=out,
+            device=client,
+            protocol=chosen if client is not None else None,
+            observer=observer,
+            on_figures=observer.figures_known,
+        )
+
+
+def show_run(run: CompressRun, output: Output) -> None:
+    """Print the stages, what the delegate took of the last one's program, and the files."""
+    manifest = run.info.manifest
+    output.show(
+        {
+            "bundle": run.bundle,
+            "program": run.program,
+            "name": manifest.name,
+            "version": manifest.version,
+            "digest": run.info.digest,
+            "stages": [figures.document() for figures in run.stages],
+        },
+        stage_table(run.stages),
+        "\n".join(run.stages[-1].delegation.lines()),
+        f"{run.bundle} ({run.info.digest[:12]})",
+    )
+
+
+def stage_table(stages: tuple[StageFigures, ...]) -> Table:
+    """The figures of each stage, `baseline` first."""
+    return Table(
+        ("stage", ">accuracy", ">parameters", ">MACs", ">program", ">p50 ms", ">delegated", ">took"),
+        tuple(
+            (
+                figures.name,
+                f"{figures.accuracy:.2%}",
+                f"{figures.parameters:,}",
+                f"{figures.macs:,}",
+                size_text(figures.program_bytes),
+                milliseconds_text(figures.p50_ms),
+                f"{figures.delegation.fraction:.1%}",
+                seconds_text(figures.seconds),
+            )
+            for figures in stages
+        ),
+    )

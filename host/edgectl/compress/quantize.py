@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `quantize` stage: static int8, weights per output channel, activation ranges from training items."""
+
+from __future__ import annotations
+
+import torch
+
+from edgectl.compress.data import DataSplits
+from edgectl.compress.materialize import runnable
+from edgectl.compress.stages import QuantizeParameters
+from edgectl.compress.state import ModelState, Quantization
+
+
+def quantize(
+    state: ModelState, data: DataSplits, parameters: QuantizeParameters, *, generator: torch.Generator
+) -> ModelState:
+    """The state to be lowered as int8; a random draw of training items calibrates, since files are often sorted.
+
+    Raises:
+        CompileError: the graph cannot be quantized.
+    """
+    order = torch.randperm(len(data.train_inputs), generator=generator)[: parameters.calibration_items]
+    calibration = data.train_inputs[order].contiguous()
+    edit = f"quantize {parameters.scheme}, {len(calibration)} calibration items"
+    quantized = state.quantized(Quantization(parameters.scheme, calibration), edit)
+    runnable(quantized)  # convert now: a graph that cannot be quantized fails in its own stage
+    return quantized

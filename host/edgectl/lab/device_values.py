@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent says, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgectl_protos.metrics import Unavailable
+
+from edgectl.lab.measurement import MemoryFigures
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledModel:
+    """A version of a model that is on the device; the active one answers inferences."""
+
+    name: str
+    version: str
+    digest: str
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """The device and its agent, as Hello tells it; `agent_pss_bytes` is None where the board cannot tell."""
+
+    name: str
+    agent_version: str
+    boot_id: str
+    architecture: str
+    runtime: str
+    delegates: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    kernel: str
+    cpu_model: str
+    cpu_features: tuple[str, ...]
+    cpu_count: int
+    memory_bytes: int
+    models: tuple[InstalledModel, ...]
+    agent_pss_bytes: int | None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON: the part that belongs in a measurement's provenance."""
+        return {
+            "agent_version": self.agent_version,
+            "boot_id": self.boot_id,
+            "architecture": self.architecture,
+            "runtime": self.runtime,
+            "kernel": self.kernel,
+            "cpu_model": self.cpu_model,
+            "cpu_features": list(self.cpu_features),
+            "cpu_count": self.cpu_count,
+            "memory_bytes": self.memory_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A bundle that is on the device now; `already_present` when nothing had to be sent."""
+
+    name: str
+    version: str
+    digest: str
+    already_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """The bundle that answers now, the one before it (None: none), and how far its golden outputs were off."""
+
+    name: str
+    digest: str
+    previous_digest: str | None
+    golden_max_abs_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class RolledBack:
+    """The bundle that answers now, and the one that did."""
+
+    name: str
+    digest: str
+    rolled_back_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """Outputs of one run, in the program's order, timed on the device in microseconds."""
+
+    outputs: list[Array]
+    execute_us: float
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkBlock:
+    """One block of timed runs, in milliseconds, and the runner's resident bytes after it."""
+
+    index: int
+    samples_ms: tuple[float, ...]
+    rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkResult:
+    """What comes after the last block."""
+
+    unit: str
+    block_sizes: tuple[int, ...]
+    memory: MemoryFigures
+    load_ms: float
+    warmup_runs: int
+    threads: int
+    evidence: dict[str, str | Unavailable]
