@@ -27,6 +27,7 @@ from edgectl_agent.board.conditions import BoardConditions
 from edgectl_agent.board.facts import BoardFacts, read_board_facts
 from edgectl_agent.clock import Clock, SystemClock
 from edgectl_agent.configuration import AgentConfiguration, MqttSettings
+from edgectl_agent.resident import give_back_startup_pages
 from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts, find_runner, read_runtime_facts
 from edgectl_agent.runner.serving import ServeCommand
@@ -38,6 +39,9 @@ from edgectl_agent.telemetry.sampler import RecordSink, Sampler
 
 if TYPE_CHECKING:
     from edgectl_agent.rpc.server import AgentServer
+
+_SETTLE_SECONDS = 1.0
+"""After the ready line: the broker is connected and the first record is out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ async def run_agent(configuration: AgentConfiguration) -> None:
     with _sole_owner(configuration.state):
         async with agent(configuration, background) as endpoint:
             _say_ready(configuration, endpoint)
+            background.start(_settle())
             await background.over()
 
 
@@ -116,6 +121,11 @@ async def _build(configuration: AgentConfiguration, clock: Clock, background: Ba
         models=models,
         broadcast=Broadcast(),
     )
+
+
+async def _settle() -> None:
+    await asyncio.sleep(_SETTLE_SECONDS)
+    give_back_startup_pages()
 
 
 def _sampler(parts: Parts, sinks: list[RecordSink]) -> Sampler:

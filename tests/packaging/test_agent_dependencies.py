@@ -87,11 +87,11 @@ def test_an_agent_without_grpc_imports_no_grpc(tmp_path: Path) -> None:
         assert agent.terminate() == 0
     imported = _imported(log_of(tmp_path / "state"))
     assert {"paho", "edgectl_agent"} <= imported
-    assert not imported & (_NOT_ON_A_BOARD | {"grpc"})
+    assert not imported & (_NOT_ON_A_BOARD | {"grpc", "http", "email"})
 
 
 def test_the_resident_set_stays_within_its_budget(tmp_path: Path) -> None:
-    """The design's budgets: 40 MB PSS and 50 MB RSS with gRPC, 22 MB PSS and 30 MiB RSS with MQTT alone.
+    """The design's budgets: 40 MB PSS and 50 MB RSS with gRPC, 22 MB PSS and 30 MB RSS with MQTT alone.
 
     PSS is what the agent costs a board, but a page that other processes map counts in part, so it falls while other
     Pythons run. RSS counts every page whole, whoever shares it: it holds on any load and catches what shared pages
@@ -112,13 +112,13 @@ def test_the_resident_set_stays_within_its_budget(tmp_path: Path) -> None:
     assert with_grpc["Pss"] <= 40_000_000
     assert with_grpc["Rss"] <= 50_000_000
     assert mqtt_alone["Pss"] <= 22_000_000
-    assert mqtt_alone["Rss"] <= 30 << 20
+    assert mqtt_alone["Rss"] <= 30_000_000
 
 
 def _sizes(pid: int) -> dict[str, int]:
-    """The least of each size over a second, in bytes."""
+    """The least of each size over 2.4 seconds, in bytes: start-up's pages go back a second after the ready line."""
     readings = []
-    for _ in range(5):
+    for _ in range(12):
         readings.append(_sizes_now(pid))
         time.sleep(0.2)
     return {name: min(reading[name] for reading in readings) for name in ("Pss", "Rss")}

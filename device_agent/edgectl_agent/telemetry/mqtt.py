@@ -17,15 +17,18 @@ import ssl
 import time
 from typing import Any
 
-import paho.mqtt.client as mqtt
 from edgectl_protos.errors import UsageError
 from edgectl_protos.metrics import TelemetryRecord, record_to_message
 from edgectl_protos.topics import Channel, Topic
 from edgectl_protos.v1 import telemetry_pb2
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from edgectl_agent.clock import Clock
 from edgectl_agent.configuration import MqttSettings
+from edgectl_agent.resident import without_urllib_request
+
+with without_urllib_request():
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 QUEUE_RECORDS = 600
 KEEPALIVE_SECONDS = 20
