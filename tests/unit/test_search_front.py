@@ -16,7 +16,7 @@ from edgectl.search.front_picture import write_front_picture
 from edgectl.search.objectives import STANDARD_OBJECTIVES
 from edgectl.search.trial import Trial, TrialState
 from edgectl_protos.errors import UsageError
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h3", "section", "p", "div", "table", "tr", "th", "td"}
@@ -161,6 +161,8 @@ def test_a_circle_of_twice_the_bytes_has_twice_the_area() -> None:
 values = st.tuples(st.floats(0, 1), st.floats(1e-4, 1e4), st.integers(0, 10**9))
 
 
+@example([(5e-324, 1.0, 0)])
+@example([(0.5, 1e4, 0), (0.5, 1e4 + 2e-12, 0)])
 @given(st.lists(values, min_size=1, max_size=25))
 def test_everything_lies_within_the_frame_and_no_label_touches_another(points: list[tuple[float, float, int]]) -> None:
     drawn = lay_out(front(*(complete(i, *point) for i, point in enumerate(points))))

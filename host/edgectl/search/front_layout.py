@@ -108,12 +108,21 @@ def lay_out(front: Front) -> FrontLayout:
     )
 
 
+_RESOLVED = 1e-6
+"""Values closer than this share of their size are drawn as one: ticks between them would differ in no digit shown."""
+
+_LEAST_SPARE = 1e-6
+
+
 class _Scale:
     """Values on a line of pixels, with round ticks inside."""
 
     def __init__(self, values: Sequence[float], *, start: float, end: float, about: int) -> None:
         low, high = min(values), max(values)
-        spare = MARGIN * (high - low) or 0.1 * abs(high) or 1.0
+        spare = MARGIN * (high - low)
+        size = max(abs(low), abs(high))
+        if spare <= _RESOLVED * size:
+            spare = max(0.1 * size, _LEAST_SPARE)
         self._low, self._high = low - spare, high + spare
         self._start, self._end, self._about = start, end, about
 
