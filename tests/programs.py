@@ -64,6 +64,21 @@ def unplanned_program(directory: Path) -> Path:
     return _built(directory, "unplanned")
 
 
+def layered_program(directory: Path) -> Path:
+    """A delegate, a kernel between, a delegate: float32 [1,64] -> float32 [1,8]; the kernel is a cumulative sum."""
+    return _built(directory, "layered")
+
+
+def large_program(directory: Path) -> Path:
+    """Some 59 MB of fp32 weights in four linear layers, wholly in XNNPACK: float32 [1,2048] -> float32 [1,1024]."""
+    return _built(directory, "large")
+
+
+def large_plan_program(directory: Path) -> Path:
+    """A small file whose memory plan takes some 64 MB, nothing delegated: float32 [1] -> float32 [8000000]."""
+    return _built(directory, "large_plan")
+
+
 def missing_kernel_program(directory: Path) -> Path:
     """A valid program that needs `aten::sort.values`, which no linked kernel library has: float32 [1,8]."""
     return _built(directory, "missing_kernel")
@@ -224,6 +239,41 @@ def _unplanned() -> _Source:
     return replace(_two_input(), delegate=False, plan_io=False)
 
 
+def _layered() -> _Source:
+    import torch
+    from torch import nn
+
+    class Layered(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.before = nn.Sequential(nn.Linear(64, 512), nn.ReLU(), nn.Linear(512, 512))
+            self.after = nn.Linear(512, 8)
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            after: torch.Tensor = self.after(torch.cumsum(self.before(values), 1))
+            return after
+
+    return _Source(Layered(), (torch.randn(1, 64),))
+
+
+def _large() -> _Source:
+    import torch
+    from torch import nn
+
+    layers = [nn.Linear(2048, width) for width in (2048, 2048, 2048, 1024)]
+    return _Source(nn.Sequential(*layers), (torch.randn(1, 2048),))
+
+
+def _large_plan() -> _Source:
+    import torch
+
+    class Sines(torch.nn.Module):
+        def forward(self, value: torch.Tensor) -> torch.Tensor:
+            return torch.sin(torch.sin(value.repeat(8_000_000)))
+
+    return _Source(Sines(), (torch.randn(1),), delegate=False)
+
+
 def _missing_kernel() -> _Source:
     import torch
 
@@ -243,5 +293,8 @@ _SOURCES: dict[str, Callable[[], _Source]] = {
     "dynamic_batch": _dynamic_batch,
     "channels_last": _channels_last,
     "unplanned": _unplanned,
+    "layered": _layered,
+    "large": _large,
+    "large_plan": _large_plan,
     "missing_kernel": _missing_kernel,
 }

@@ -77,6 +77,11 @@ uint64_t Arguments::integer(const std::string& option, uint64_t lowest, uint64_t
   return has(option) ? parse_number<uint64_t>(option, text(option, ""), lowest, highest) : otherwise;
 }
 
+int64_t Arguments::signed_integer(const std::string& option, int64_t lowest, int64_t highest,
+                                  int64_t otherwise) const {
+  return has(option) ? parse_number<int64_t>(option, text(option, ""), lowest, highest) : otherwise;
+}
+
 double Arguments::number(const std::string& option, double lowest, double highest, double otherwise) const {
   return has(option) ? parse_number<double>(option, text(option, ""), lowest, highest) : otherwise;
 }

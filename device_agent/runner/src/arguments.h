@@ -28,6 +28,7 @@ class Arguments {
   std::string text(const std::string& option, const std::string& otherwise) const;
   std::vector<std::string> list(const std::string& option) const;
   uint64_t integer(const std::string& option, uint64_t lowest, uint64_t highest, uint64_t otherwise) const;
+  int64_t signed_integer(const std::string& option, int64_t lowest, int64_t highest, int64_t otherwise) const;
   double number(const std::string& option, double lowest, double highest, double otherwise) const;
 
  private:

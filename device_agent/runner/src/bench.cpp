@@ -1,157 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times `execute` and nothing else, not the copying of inputs. Samples go to memory reserved beforehand and
-// are printed between blocks.
-#include <chrono>
+// Times `execute` in blocks, one after the other or on command, and prints between them.
+#include <algorithm>
 
-#include "arguments.h"
 #include "bench_report.h"
-#include "crash_guard.h"
-#include "lifetime.h"
+#include "block_commands.h"
+#include "blocks.h"
 #include "modes.h"
-#include "tensor_files.h"
-#include "threads.h"
+#include "preparation.h"
 
 namespace edge {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-// 8 MiB of address space: what an address-space limit on the process has to allow for.
-constexpr uint64_t kMostSamples = uint64_t{1} << 20;
+// A block on command may go on until here however short a run is, so that later ones find room.
+constexpr uint64_t kMostPacedRuns = kMostSamples / 64;
 
 struct Protocol {
-  double warmup_seconds;
-  uint64_t warmup_runs;
+  WarmupProtocol warmup;
+  BlockProtocol block;
   uint64_t blocks;
-  uint64_t block_runs;
-  double block_seconds;
 };
 
-Protocol read_protocol(const Arguments& arguments) {
-  Protocol protocol{arguments.number("--warmup-seconds", 0.0, 3600.0, 0.5),
-                    arguments.integer("--warmup-runs", 0, kMostSamples, 10),
-                    arguments.integer("--blocks", 1, 100000, 5),
-                    arguments.integer("--block-runs", 1, kMostSamples, 50),
-                    arguments.number("--block-seconds", 0.0, 3600.0, 0.1)};
-  if (arguments.has("--runs")) {
-    for (const char* option : {"--blocks", "--block-runs", "--block-seconds"}) {
-      if (!arguments.has(option)) continue;
-      throw Failure(ExitCode::kUsage, std::string("--runs and ") + option,
-                    "expected --runs alone, which is one block of that many runs", "leave one of them out");
-    }
-    protocol.blocks = 1;
-    protocol.block_runs = arguments.integer("--runs", 1, kMostSamples, 1);
-    protocol.block_seconds = 0.0;
+Failure excluded(const std::string& option, const std::string& other, const std::string& expected) {
+  return Failure(ExitCode::kUsage, option + " and " + other, expected, "leave one of them out");
+}
+
+void check_exclusions(const Arguments& arguments) {
+  for (const char* option : {"--blocks", "--runs"}) {
+    if (!arguments.has("--paced") || !arguments.has(option)) continue;
+    throw excluded("--paced", option, "expected --paced alone, whose blocks run on command");
   }
-  if (protocol.blocks * protocol.block_runs > kMostSamples) {
+  for (const char* option : {"--blocks", "--block-runs", "--block-seconds"}) {
+    if (!arguments.has("--runs") || !arguments.has(option)) continue;
+    throw excluded("--runs", option, "expected --runs alone, which is one block of that many runs");
+  }
+}
+
+Protocol read_protocol(const Arguments& arguments) {
+  check_exclusions(arguments);
+  Protocol protocol{read_warmup_protocol(arguments),
+                    {arguments.integer("--block-warmup-runs", 0, kMostSamples, 3),
+                     arguments.integer("--block-runs", 1, kMostSamples, 50),
+                     arguments.number("--block-seconds", 0.0, 3600.0, 0.1)},
+                    arguments.has("--paced") ? 1 : arguments.integer("--blocks", 1, 100000, 5)};
+  if (arguments.has("--runs")) {
+    protocol.blocks = 1;
+    protocol.block.runs = arguments.integer("--runs", 1, kMostSamples, 1);
+    protocol.block.seconds = 0.0;
+  }
+  if (protocol.blocks * protocol.block.runs > kMostSamples) {
     throw Failure(
         ExitCode::kUsage,
-        std::to_string(protocol.blocks) + " blocks of " + std::to_string(protocol.block_runs) + " runs",
+        std::to_string(protocol.blocks) + " blocks of " + std::to_string(protocol.block.runs) + " runs",
         "expected at most " + std::to_string(kMostSamples) + " runs in all", "ask for fewer");
   }
   return protocol;
 }
 
-double seconds_since(Clock::time_point then) {
-  return std::chrono::duration<double>(Clock::now() - then).count();
-}
-
-// The method and what goes into it, again before each run: a memory plan may reuse an input's place for what
-// comes after it, so that a second execute would work on leftovers.
-struct Subject {
-  LoadedMethod& method;
-  const std::vector<TensorView>& inputs;
-
-  void prepare() { method.set_inputs(inputs); }
-};
-
-size_t warm_up(Subject subject, const Protocol& protocol) {
-  const Clock::time_point begin = Clock::now();
-  size_t runs = 0;
-  while (runs < protocol.warmup_runs || seconds_since(begin) < protocol.warmup_seconds) {
-    subject.prepare();
-    if (!subject.method.execute()) throw subject.method.execution_failure();
-    ++runs;
-  }
-  return runs;
-}
-
-// Holds the timed region: between the two clock readings there is `execute` alone. `most` is what the
-// reserved memory still holds.
-size_t time_block(Subject subject, const Protocol& protocol, uint64_t most,
-                  std::vector<int64_t>& nanoseconds) {
-  const Clock::time_point begin = Clock::now();
-  size_t runs = 0;
-  bool worked = true;
-  Clock::time_point after = begin;
-  while (worked && runs < most &&
-         (runs < protocol.block_runs ||
-          std::chrono::duration<double>(after - begin).count() < protocol.block_seconds)) {
-    subject.prepare();
-    const Clock::time_point before = Clock::now();
-    worked = subject.method.execute();
-    after = Clock::now();
-    nanoseconds.push_back(std::chrono::nanoseconds(after - before).count());
-    ++runs;
-  }
-  if (!worked) throw subject.method.execution_failure();
-  return runs;
-}
-
-Samples measure(Subject subject, const Protocol& protocol, bool stream) {
-  Samples samples;
-  // Reserved, not touched: pages that no sample reaches never become resident.
-  samples.nanoseconds.reserve(kMostSamples);
+void measure(Subject& subject, const Protocol& protocol, bool stream, Samples& samples) {
   samples.blocks.reserve(protocol.blocks);
-  samples.warmup_runs = warm_up(subject, protocol);
   for (size_t block = 0; block < protocol.blocks; ++block) {
-    const uint64_t kept_for_others = (protocol.blocks - block - 1) * protocol.block_runs;
-    const uint64_t most = kMostSamples - samples.nanoseconds.size() - kept_for_others;
-    samples.blocks.push_back(time_block(subject, protocol, most, samples.nanoseconds));
-    samples.memory = read_memory_figures();
-    if (stream) print_block(block, samples);
+    const uint64_t kept_for_others = (protocol.blocks - block - 1) * protocol.block.runs;
+    add_block(subject, protocol.block, samples.left() - kept_for_others, samples);
+    if (stream) print_block(samples);
   }
-  return samples;
+}
+
+void measure_on_command(Subject& subject, const BlockProtocol& protocol, Samples& samples) {
+  print_ready(subject, samples);
+  BlockCommands commands;
+  while (commands.next()) {
+    if (samples.left() < protocol.runs) {
+      throw Failure(ExitCode::kUsage,
+                    "a block after " + std::to_string(samples.nanoseconds.size()) + " timed runs",
+                    "expected at most " + std::to_string(kMostSamples) + " in all", "ask for fewer");
+    }
+    const uint64_t most = std::min(samples.left(), std::max(protocol.runs, kMostPacedRuns));
+    add_block(subject, protocol, most, samples);
+    print_block(samples);
+  }
 }
 
 }  // namespace
 
 int bench_mode(const Words& words, const Start& start) {
-  const Arguments arguments(words, {{"--json", Takes::kNothing},
-                                    {"--stream", Takes::kNothing},
-                                    {"--method", Takes::kOne},
-                                    {"--warmup-seconds", Takes::kOne},
-                                    {"--warmup-runs", Takes::kOne},
-                                    {"--blocks", Takes::kOne},
-                                    {"--block-runs", Takes::kOne},
-                                    {"--block-seconds", Takes::kOne},
-                                    {"--runs", Takes::kOne},
-                                    {"--threads", Takes::kOne},
-                                    {"--input", Takes::kMany},
-                                    {"--die-with-parent", Takes::kNothing},
-                                    {"--parent-pid", Takes::kOne}});
+  const Arguments arguments(words,
+                            with_process_options(with_warmup_options({{"--json", Takes::kNothing},
+                                                                      {"--stream", Takes::kNothing},
+                                                                      {"--paced", Takes::kNothing},
+                                                                      {"--blocks", Takes::kOne},
+                                                                      {"--block-runs", Takes::kOne},
+                                                                      {"--block-seconds", Takes::kOne},
+                                                                      {"--block-warmup-runs", Takes::kOne},
+                                                                      {"--runs", Takes::kOne},
+                                                                      {"--input", Takes::kMany}})));
   const Protocol protocol = read_protocol(arguments);
-  const std::string model = arguments.required_model();
-  tie_to_parent(arguments);
-  set_thread_count(arguments.integer("--threads", 1, kMostThreads, 0));
+  prepare_process(arguments);
+  Samples samples = reserve_samples();
+  Subject subject(arguments);
+  samples.warmup = warm_up(subject, protocol.warmup);
 
-  const Clock::time_point loading_began = Clock::now();
-  ProgramFile file(model);
-  LoadedMethod method(file, arguments.text("--method", "forward"));
-  const Loading loading{file.bytes(), milliseconds_since(loading_began), read_memory_figures()};
-
-  const std::vector<TensorSpec> specs = specs_of(method.description().inputs);
-  const std::vector<Tensor> inputs = arguments.has("--input")
-                                         ? read_tensors(arguments.list("--input"), specs, false)
-                                         : default_inputs(specs);
-  const CrashGuard guard(method.execution_crash());
-  const std::vector<TensorView> views = views_of(inputs);
-
-  const bool stream = arguments.has("--stream");
-  const Samples samples = measure({method, views}, protocol, stream);
-  const bool json = stream || arguments.has("--json");
-  const BenchReport report{method.description(), loading, samples, start};
-  if (json) {
+  const bool paced = arguments.has("--paced");
+  const bool stream = paced || arguments.has("--stream");
+  if (paced) {
+    measure_on_command(subject, protocol.block, samples);
+  } else {
+    measure(subject, protocol, stream, samples);
+  }
+  const BenchReport report{subject, samples, start};
+  if (stream || arguments.has("--json")) {
     print_json(report, !stream);
   } else {
     print_text(report);

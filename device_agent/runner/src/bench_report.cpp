@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "quantiles.h"
+#include "scheduling.h"
 #include "threads.h"
 
 namespace edge {
@@ -30,16 +31,6 @@ Quantiles quantiles_of_samples(const Samples& samples) {
   return quantiles_of(std::move(values));
 }
 
-void write_memory(Json& out, const BenchReport& report) {
-  out.key("memory").begin_object();
-  out.key("program_bytes").value(report.loading.program_bytes);
-  out.key("planned_bytes").value(report.method.planned_bytes);
-  out.key("load_rss_bytes").value(report.loading.memory.rss_bytes);
-  out.key("load_anon_bytes").value(report.loading.memory.anon_bytes);
-  out.key("peak_rss_bytes").value(report.samples.memory.peak_rss_bytes);
-  out.end_object();
-}
-
 std::string figure(const std::optional<double>& value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.4f ms", value.value_or(0.0));
@@ -52,9 +43,16 @@ std::string bytes(const std::optional<uint64_t>& value) {
 
 }  // namespace
 
-void print_block(size_t block, const Samples& samples) {
+void print_ready(const Subject& subject, const Samples& samples) {
   Json line;
-  line.begin_object().key("block").value(block);
+  line.begin_object().key("ready").value(true).key("load_ms").value(subject.loading().milliseconds);
+  write_warmup(line, samples.warmup);
+  print_line(line.end_object().text());
+}
+
+void print_block(const Samples& samples) {
+  Json line;
+  line.begin_object().key("block").value(samples.blocks.size() - 1);
   write_samples(line, samples.nanoseconds, samples.nanoseconds.size() - samples.blocks.back());
   line.key("rss_bytes").value(samples.memory.rss_bytes);
   print_line(line.end_object().text());
@@ -68,25 +66,28 @@ void print_json(const BenchReport& report, bool with_samples) {
   out.key("blocks").value(report.samples.blocks);
   out.key("p50").value(quantiles.p50).key("p90").value(quantiles.p90);
   out.key("p95").value(quantiles.p95).key("p99").value(quantiles.p99);
-  write_memory(out, report);
-  out.key("load_ms").value(report.loading.milliseconds).key("threads").value(thread_count());
-  out.key("warmup_runs").value(report.samples.warmup_runs).key("runtime").value(kRuntimeVersion);
-  out.key("start_rss_bytes").value(report.start.memory.rss_bytes);
+  write_memory(out, report.subject, report.samples.memory);
+  out.key("load_ms").value(report.subject.loading().milliseconds);
+  out.key("threads").value(thread_count()).key("cpus").value(allowed_cores());
+  write_warmup(out, report.samples.warmup);
+  out.key("runtime").value(kRuntimeVersion).key("start_rss_bytes").value(report.start.memory.rss_bytes);
   print_line(out.end_object().text());
 }
 
 void print_text(const BenchReport& report) {
   const Samples& samples = report.samples;
+  const Loading& loading = report.subject.loading();
   const Quantiles quantiles = quantiles_of_samples(samples);
   print_line(std::to_string(samples.nanoseconds.size()) + " samples in " +
-             std::to_string(samples.blocks.size()) + " blocks after " + std::to_string(samples.warmup_runs) +
-             " warm-up runs, " + std::to_string(thread_count()) + " threads");
+             std::to_string(samples.blocks.size()) + " blocks after " + std::to_string(samples.warmup.runs) +
+             " warm-up runs" + (samples.warmup.stable ? ", stable, " : ", ") +
+             std::to_string(thread_count()) + " threads");
   print_line("p50 " + figure(quantiles.p50) + ", p90 " + figure(quantiles.p90) + ", p95 " +
              figure(quantiles.p95) + ", p99 " + figure(quantiles.p99));
-  print_line("program " + std::to_string(report.loading.program_bytes) + " bytes, planned " +
-             std::to_string(report.method.planned_bytes) + " bytes");
-  print_line("resident after load " + bytes(report.loading.memory.rss_bytes) + ", peak " +
-             bytes(samples.memory.peak_rss_bytes) + ", load " + figure(report.loading.milliseconds));
+  print_line("program " + std::to_string(loading.program_bytes) + " bytes, planned " +
+             std::to_string(report.subject.description().planned_bytes) + " bytes");
+  print_line("resident after load " + bytes(loading.memory.rss_bytes) + ", peak " +
+             bytes(samples.memory.peak_rss_bytes) + ", load " + figure(loading.milliseconds));
 }
 
 }  // namespace edge

@@ -42,13 +42,14 @@ void print_line(const std::string& text) {
 namespace {
 
 constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
-       edge-runner bench MODEL [--json] [--stream] [--method NAME] [--threads N] [--input FILE.npy ...]
-                         [--warmup-seconds S] [--warmup-runs N] [--runs N | [--blocks N] [--block-runs N] [--block-seconds S]]
-       edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...] [--method NAME] [--threads N]
-                         [--expect FILE ... --atol X --rtol Y] [--json]
-       edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [--method NAME] [--threads N]
-       bench, run and serve also take [--die-with-parent] [--parent-pid PID]
-       edge-runner --help | --version)";
+       edge-runner bench MODEL [--json] [--stream] [--input FILE.npy ...] [--block-runs N] [--block-seconds S]
+                         [--block-warmup-runs N] [--blocks N | --runs N | --paced] [WARM-UP] [PROCESS]
+       edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...]
+                         [--expect FILE ... --atol X --rtol Y] [--json] [PROCESS]
+       edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [PROCESS]
+       edge-runner --help | --version
+WARM-UP: [--warmup-seconds S] [--warmup-runs N] [--warmup-change X] [--warmup-limit-seconds S]
+PROCESS: [--method NAME] [--threads N] [--cpus LIST] [--nice N] [--die-with-parent] [--parent-pid PID])";
 
 int dispatch(const std::string& mode, const Words& words, const Start& start) {
   if (mode == "info") return info_mode(words, start);
@@ -75,7 +76,7 @@ int main(int count, char** values) {
   const auto given = [&](const char* option) {
     return std::find(words.begin(), words.end(), option) != words.end();
   };
-  const bool json = given("--json") || given("--stream");
+  const bool json = given("--json") || given("--stream") || given("--paced");
   try {
     edge::take_over_runtime(json);
     return edge::dispatch(mode, words, start);

@@ -198,14 +198,15 @@ LoadedMethod::Arena::~Arena() {
   if (data != nullptr && data != MAP_FAILED) munmap(data, bytes);
 }
 
-LoadedMethod::LoadedMethod(ProgramFile& file, const std::string& name)
+LoadedMethod::LoadedMethod(ProgramFile& file, const std::string& name,
+                           executorch::runtime::EventTracer* tracer)
     : description_(file.describe_method(name)) {
   const CrashGuard guard(bad_program(file.path(), kCrashed));
   check_ports(file.path(), description_);
   check_delegates(description_);
   plan_memory();
   clear_runtime_log();
-  Result<executorch::runtime::Method> method = file.program().load_method(name.c_str(), &*memory_);
+  Result<executorch::runtime::Method> method = file.program().load_method(name.c_str(), &*memory_, tracer);
   if (!method.ok()) {
     if (method.error() == Error::OperatorMissing) {
       const std::string line = runtime_error_line("issing operator");

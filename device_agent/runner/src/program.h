@@ -56,8 +56,10 @@ class ProgramFile {
 
 class LoadedMethod {
  public:
-  // `file` outlives this. Throws Failure(kMissingKernel) or Failure(kBadProgram).
-  LoadedMethod(ProgramFile& file, const std::string& name);
+  // `file` and `tracer`, which sees each instruction run, outlive this. Throws Failure(kMissingKernel) or
+  // Failure(kBadProgram).
+  LoadedMethod(ProgramFile& file, const std::string& name,
+               executorch::runtime::EventTracer* tracer = nullptr);
 
   const MethodDescription& description() const { return description_; }
 

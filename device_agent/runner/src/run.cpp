@@ -9,10 +9,9 @@
 #include "arguments.h"
 #include "compare.h"
 #include "crash_guard.h"
-#include "lifetime.h"
 #include "modes.h"
+#include "preparation.h"
 #include "tensor_files.h"
-#include "threads.h"
 
 namespace edge {
 namespace {
@@ -116,21 +115,16 @@ std::string text_report(const std::vector<TensorView>& outputs, const Times& tim
 }  // namespace
 
 int run_mode(const Words& words, const Start& start) {
-  const Arguments arguments(words, {{"--json", Takes::kNothing},
-                                    {"--raw", Takes::kNothing},
-                                    {"--method", Takes::kOne},
-                                    {"--threads", Takes::kOne},
-                                    {"--input", Takes::kMany},
-                                    {"--output", Takes::kMany},
-                                    {"--output-dir", Takes::kOne},
-                                    {"--expect", Takes::kMany},
-                                    {"--atol", Takes::kOne},
-                                    {"--rtol", Takes::kOne},
-                                    {"--die-with-parent", Takes::kNothing},
-                                    {"--parent-pid", Takes::kOne}});
+  const Arguments arguments(words, with_process_options({{"--json", Takes::kNothing},
+                                                         {"--raw", Takes::kNothing},
+                                                         {"--input", Takes::kMany},
+                                                         {"--output", Takes::kMany},
+                                                         {"--output-dir", Takes::kOne},
+                                                         {"--expect", Takes::kMany},
+                                                         {"--atol", Takes::kOne},
+                                                         {"--rtol", Takes::kOne}}));
   const std::string model = arguments.required_model();
-  tie_to_parent(arguments);
-  set_thread_count(arguments.integer("--threads", 1, kMostThreads, 0));
+  prepare_process(arguments);
   ProgramFile file(model);
   LoadedMethod method(file, arguments.text("--method", "forward"));
   const std::vector<Tensor> inputs =

@@ -6,9 +6,9 @@
 #include <cerrno>
 
 #include "arguments.h"
-#include "lifetime.h"
 #include "listener.h"
 #include "modes.h"
+#include "preparation.h"
 #include "server.h"
 #include "threads.h"
 
@@ -72,18 +72,13 @@ std::string ready_line(const ProgramFile& file, const LoadedMethod& method, doub
 }  // namespace
 
 int serve_mode(const Words& words, const Start&) {
-  const Arguments arguments(words, {{"--json", Takes::kNothing},
-                                    {"--listen-fd", Takes::kOne},
-                                    {"--socket", Takes::kOne},
-                                    {"--queue", Takes::kOne},
-                                    {"--method", Takes::kOne},
-                                    {"--threads", Takes::kOne},
-                                    {"--die-with-parent", Takes::kNothing},
-                                    {"--parent-pid", Takes::kOne}});
+  const Arguments arguments(words, with_process_options({{"--json", Takes::kNothing},
+                                                         {"--listen-fd", Takes::kOne},
+                                                         {"--socket", Takes::kOne},
+                                                         {"--queue", Takes::kOne}}));
   const std::string model = arguments.required_model();
   const uint64_t queue = arguments.integer("--queue", 1, kLongestQueue, kDefaultQueue);
-  tie_to_parent(arguments);
-  set_thread_count(arguments.integer("--threads", 1, kMostThreads, 0));
+  prepare_process(arguments);
 
   const auto loading_began = std::chrono::steady_clock::now();
   ProgramFile file(model);
