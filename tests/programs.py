@@ -69,6 +69,11 @@ def layered_program(directory: Path) -> Path:
     return _built(directory, "layered")
 
 
+def counting_program(directory: Path) -> Path:
+    """A batch of 1 to 4 that shapes are computed from, nothing delegated: float32 [b,6] -> float32 [2b,3]."""
+    return _built(directory, "counting")
+
+
 def large_program(directory: Path) -> Path:
     """Some 59 MB of fp32 weights in four linear layers, wholly in XNNPACK: float32 [1,2048] -> float32 [1,1024]."""
     return _built(directory, "large")
@@ -256,6 +261,17 @@ def _layered() -> _Source:
     return _Source(Layered(), (torch.randn(1, 64),))
 
 
+def _counting() -> _Source:
+    import torch
+
+    class Counting(torch.nn.Module):
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return torch.sin(values.reshape(values.shape[0] * 2, 3))
+
+    shapes = ({0: torch.export.Dim("batch", min=1, max=4)},)
+    return _Source(Counting(), (torch.randn(2, 6),), dynamic_shapes=shapes, delegate=False)
+
+
 def _large() -> _Source:
     import torch
     from torch import nn
@@ -294,6 +310,7 @@ _SOURCES: dict[str, Callable[[], _Source]] = {
     "channels_last": _channels_last,
     "unplanned": _unplanned,
     "layered": _layered,
+    "counting": _counting,
     "large": _large,
     "large_plan": _large_plan,
     "missing_kernel": _missing_kernel,

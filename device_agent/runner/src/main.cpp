@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// edge-runner: loads, describes, times, runs and serves ExecuTorch programs. No Python, no torch.
+// edge-runner: loads, describes, times, profiles, runs and serves ExecuTorch programs. No Python, no torch.
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -44,6 +44,7 @@ namespace {
 constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
        edge-runner bench MODEL [--json] [--stream] [--input FILE.npy ...] [--block-runs N] [--block-seconds S]
                          [--block-warmup-runs N] [--blocks N | --runs N | --paced] [WARM-UP] [PROCESS]
+       edge-runner profile MODEL [--json] [--runs N] [--warmup-runs N] [--etdump FILE] [--input FILE.npy ...] [PROCESS]
        edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...]
                          [--expect FILE ... --atol X --rtol Y] [--json] [PROCESS]
        edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [PROCESS]
@@ -55,13 +56,14 @@ int dispatch(const std::string& mode, const Words& words, const Start& start) {
   if (mode == "info") return info_mode(words, start);
   if (mode == "bench") return bench_mode(words, start);
   if (mode == "run") return run_mode(words, start);
+  if (mode == "profile") return profile_mode(words, start);
   if (mode == "serve") return serve_mode(words, start);
   if (mode == "--help" || mode == "--version") {
     print_line(mode == "--help" ? kUsage : kRuntimeVersion);
     return 0;
   }
   throw Failure(ExitCode::kUsage, mode.empty() ? "no mode given" : "unknown mode " + mode,
-                "expected info, bench, run or serve", "see edge-runner --help");
+                "expected info, bench, profile, run or serve", "see edge-runner --help");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four modes. Each parses its own words, throws Failure, and returns the exit status.
+// The modes. Each parses its own words, throws Failure, and returns the exit status.
 #pragma once
 
 #include <chrono>
@@ -23,6 +23,7 @@ using Words = std::vector<std::string>;
 int info_mode(const Words& words, const Start& start);
 int bench_mode(const Words& words, const Start& start);
 int run_mode(const Words& words, const Start& start);
+int profile_mode(const Words& words, const Start& start);
 int serve_mode(const Words& words, const Start& start);
 
 inline constexpr const char* kRuntimeVersion = EDGE_RUNTIME_VERSION;
