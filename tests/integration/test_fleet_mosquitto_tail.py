@@ -13,13 +13,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 from edgectl.fleet import certificates
 from edgectl.fleet.authority import utc_now
-from edgectl.fleet.payloads import DeviceStatus
+from edgectl.fleet.payloads import DeviceStatus, MeasurementBlock
 from edgectl.fleet.telemetry_tail import BrokerAccess, tail_mqtt
+from edgectl.lab.client import AgentClient
 from edgectl.lab.local import LocalAgent
+from edgectl.lab.protocol import SHORT
 from edgectl_protos.errors import AuthenticationError, UsageError
 from edgectl_protos.metrics import TelemetryRecord
 
-from tests.agents import running_agent, running_broker
+from tests.agents import eventually, running_agent, running_broker
+from tests.program_bundles import make_bundle, program_directory
+from tests.programs import small_cnn_program
 
 
 def test_birth_records_and_last_will_of_a_real_agent_through_mosquitto(tmp_path: Path) -> None:
@@ -121,3 +125,40 @@ def test_an_account_over_tls_is_let_in_and_only_with_the_right_authority(tmp_pat
 def test_a_broker_elsewhere_is_never_dialled_in_plain_text() -> None:
     with pytest.raises(UsageError, match="expected TLS"):
         next(tail_mqtt("192.0.2.1", 1883, stop=threading.Event()))
+
+
+def test_blocks_of_a_real_benchmark_come_through_mosquitto_while_it_runs(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, small_cnn_program(program_directory()), name="cnn")
+    stop, subscribed = threading.Event(), threading.Event()
+    heard: list[MeasurementBlock] = []
+
+    def listen(port: int) -> None:
+        for topic, event in tail_mqtt("127.0.0.1", port, stop=stop, device="pi4", on_subscribed=subscribed.set):
+            if isinstance(event, MeasurementBlock):
+                assert topic == "edgectl/v1/pi4/measurement"
+                heard.append(event)
+
+    with (
+        running_broker(tmp_path / "broker") as port,
+        LocalAgent(tmp_path / "board", device="pi4", mqtt=("127.0.0.1", port)) as agent,
+        AgentClient(agent.address) as client,
+    ):
+        listener = threading.Thread(target=listen, args=(port,))
+        listener.start()
+        try:
+            assert subscribed.wait(10)
+            placed = client.put_bundle(bundle.path)
+            waiting: list[int] = []
+            measured = client.benchmark("cnn", placed.digest, SHORT, on_block=lambda _: waiting.append(len(heard)))
+            eventually(lambda: len(heard) >= len(waiting))
+        finally:
+            stop.set()
+            listener.join()
+    assert waiting[-1] > 0  # the first were there before the last was timed
+    chosen = [block for block in heard if not block.reference and block.attempt == len(measured.attempts) - 1]
+    assert [block.index for block in chosen] == list(range(SHORT.blocks))
+    assert {(block.model, block.digest) for block in heard} == {("cnn", placed.digest)}
+    assert all(block.rss_bytes for block in heard)
+    if measured.quality == "ok":  # otherwise an attempt before the last may be the one that was chosen
+        assert [block.runs for block in chosen] == list(measured.block_sizes)
+        assert measured.samples[: chosen[0].runs][:4096] == chosen[0].samples_ms

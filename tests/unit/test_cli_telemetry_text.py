@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 from edgectl.cli.telemetry_text import event_document, event_text
-from edgectl.fleet.payloads import DeviceStatus
+from edgectl.fleet.payloads import DeviceStatus, MeasurementBlock
 from edgectl.fleet.telemetry_tail import Malformed
 from edgectl_protos.metrics import Metric, TelemetryRecord, Unavailable
 
@@ -55,3 +55,25 @@ def test_message_left_out_is_counted() -> None:
 def test_absurd_clock_of_a_board_is_shown_as_it_is() -> None:
     status = DeviceStatus(device="pi4", online=False, boot_id="b", agent_version="", wall_ns=2**63 - 1)
     assert event_text(status).startswith(("2262-", "@"))
+
+
+def test_block_says_whose_it_is_and_leaves_out_memory_that_is_not_known() -> None:
+    block = MeasurementBlock(
+        device="pi4",
+        boot_id="b",
+        model="cnn",
+        digest="a" * 64,
+        attempt=0,
+        index=2,
+        reference=True,
+        runs=40,
+        samples_ms=(1.5,),
+        p50_ms=1.5,
+        rss_bytes=None,
+        wall_ns=0,
+    )
+    assert event_text(block) == (
+        "1970-01-01T00:00:00Z pi4 cnn (reference model) attempt 1 block 3: p50 1.500 ms over 40 runs"
+    )
+    document = event_document(block)
+    assert (document["kind"], document["samples_ms"], document["rss_bytes"]) == ("block", [1.5], None)

@@ -49,6 +49,7 @@ def test_any_text_parses_to_a_topic_that_builds_it_or_to_none(text: str) -> None
 def test_subscription_covers_one_device_or_all() -> None:
     assert subscription(Channel.STATUS) == "edgectl/v1/+/status"
     assert subscription(Channel.TELEMETRY, device="pi") == "edgectl/v1/pi/telemetry"
+    assert subscription(Channel.MEASUREMENT, device="pi") == "edgectl/v1/pi/measurement"
 
 
 @pytest.mark.parametrize("device", ["#", "+", "a/b", ""])

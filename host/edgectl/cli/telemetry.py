@@ -40,7 +40,7 @@ def telemetry() -> None:
 @click.option(
     "--device", "device_filter", metavar="NAME", shell_complete=complete_device, help="With --mqtt: only this device."
 )
-@click.option("--count", type=click.IntRange(min=1), help="Stop after this many records.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many records; all else is not counted.")
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after this long.")
 @output_option
 def tail(
@@ -57,6 +57,7 @@ def tail(
 ) -> None:
     """Print records as they arrive, one line each, until --count, --seconds or Ctrl-C.
 
+    A broker also passes on which devices are online, and the blocks of a measurement that runs: neither is counted.
     A broker that is not on this machine is spoken to over TLS only: give the authority behind its certificate.
     With both limits, fewer records in that time than --count is a timeout (exit code 3).
     """

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgectl_protos.metrics import Metric, TelemetryRecord, Unavailable
 
-from edgectl.cli.text import size_text
-from edgectl.fleet.payloads import DeviceStatus
+from edgectl.cli.text import milliseconds_text, size_text
+from edgectl.fleet.payloads import DeviceStatus, MeasurementBlock
 
 if TYPE_CHECKING:
     from edgectl.fleet.telemetry_tail import TailEvent
@@ -18,7 +18,10 @@ _UNIT_SIGNS = {"percent": " %", "celsius": " C", "count": "", "us": " us"}
 
 
 def event_document(event: TailEvent) -> dict[str, Any]:
-    """`event` with its kind: `record`, `status` or `malformed`. An unavailable reading has no value, and says why."""
+    """`event` with its kind: `record`, `status`, `block` or `malformed`.
+
+    An unavailable reading has no value, and says why.
+    """
     if isinstance(event, TelemetryRecord):
         return {
             "kind": "record",
@@ -38,6 +41,8 @@ def event_document(event: TailEvent) -> dict[str, Any]:
             "agent_version": event.agent_version,
             "wall_ns": event.wall_ns,
         }
+    if isinstance(event, MeasurementBlock):
+        return _block_document(event)
     return {"kind": "malformed", "reason": event.reason, "count": event.count}
 
 
@@ -52,7 +57,35 @@ def event_text(event: TailEvent) -> str:
     if isinstance(event, DeviceStatus):
         state = f"online, agent {event.agent_version}" if event.online else "offline"
         return f"{_moment(event.wall_ns)} {event.device} {state}"
+    if isinstance(event, MeasurementBlock):
+        return _block_text(event)
     return f"left out a message ({event.count} so far): {event.reason}"
+
+
+def _block_document(block: MeasurementBlock) -> dict[str, Any]:
+    return {
+        "kind": "block",
+        "device": block.device,
+        "boot_id": block.boot_id,
+        "model": block.model,
+        "digest": block.digest,
+        "attempt": block.attempt,
+        "index": block.index,
+        "reference": block.reference,
+        "runs": block.runs,
+        "samples_ms": list(block.samples_ms),
+        "p50_ms": block.p50_ms,
+        "rss_bytes": block.rss_bytes,
+        "wall_ns": block.wall_ns,
+    }
+
+
+def _block_text(block: MeasurementBlock) -> str:
+    what = f"{block.model} (reference model)" if block.reference else block.model
+    where = f"attempt {block.attempt + 1} block {block.index + 1}"
+    memory = f", {size_text(block.rss_bytes)}" if block.rss_bytes is not None else ""
+    runs = f"p50 {milliseconds_text(block.p50_ms)} ms over {block.runs} runs"
+    return f"{_moment(block.wall_ns)} {block.device} {what} {where}: {runs}{memory}"
 
 
 def _metric_document(metric: Metric) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgectl_protos.address import Address
 from edgectl_protos.errors import AuthenticationError, EdgectlError, UnreachableError, UsageError
-from edgectl_protos.metrics import TelemetryRecord
 from edgectl_protos.topics import Channel, check_name, subscription
 
-from edgectl.fleet.payloads import MAX_PAYLOAD_BYTES, DeviceStatus, parse_payload
+from edgectl.fleet.payloads import MAX_PAYLOAD_BYTES, DeviceStatus, MeasurementBlock, Payload, parse_payload
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
@@ -44,7 +43,7 @@ class BrokerAccess:
     authority: Path | None = None
 
 
-TailEvent = TelemetryRecord | DeviceStatus | Malformed
+TailEvent = Payload | Malformed
 
 
 def tail_mqtt(
@@ -215,13 +214,18 @@ def _events(inbox: _Inbox, stop: threading.Event) -> Iterator[tuple[str, TailEve
 
 
 class _Seen:
-    """Leaves out repeats: QoS 1 may deliver twice, and some brokers send a retained message twice."""
+    """Leaves out repeats: QoS 1 may deliver twice, and some brokers send a retained message twice.
+
+    Blocks of a measurement come with QoS 0, and nothing names one for good.
+    """
 
     def __init__(self) -> None:
         self._records: dict[tuple[str, str, int], None] = {}
         self._statuses: dict[str, DeviceStatus] = {}
 
-    def is_new(self, value: TelemetryRecord | DeviceStatus) -> bool:
+    def is_new(self, value: Payload) -> bool:
+        if isinstance(value, MeasurementBlock):
+            return True
         if isinstance(value, DeviceStatus):
             known = self._statuses.pop(value.device, None) == value
             self._statuses[value.device] = value
