@@ -139,6 +139,13 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def command_of(pid: int) -> bytes:
+    """Its command line, empty where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 def is_alive(pid: int) -> bool:
     """Whether `pid` runs, and is no zombie."""
     try:

@@ -38,7 +38,9 @@ from edgectl_agent.telemetry.process import MachineReadings
 from edgectl_agent.telemetry.sampler import RecordSink, Sampler
 
 if TYPE_CHECKING:
+    from edgectl_agent.measure.instrument import ObserveBlock
     from edgectl_agent.rpc.server import AgentServer
+    from edgectl_agent.telemetry.mqtt import MqttSink
 
 _SETTLE_SECONDS = 1.0
 """After the ready line: the broker is connected and the first record is out."""
@@ -90,11 +92,14 @@ async def agent(configuration: AgentConfiguration, background: Background) -> As
         boot = stack.enter_async_context
         await boot(_running(background, parts.models.serve_all(active)))
         sinks: list[RecordSink] = [parts.broadcast]
+        observers: list[ObserveBlock] = []
         if configuration.mqtt is not None:
-            sinks.append(await boot(_mqtt(parts, configuration.mqtt)))
+            mqtt = await boot(_mqtt(parts, configuration.mqtt))
+            sinks.append(mqtt)
+            observers.append(mqtt.publish_block)
         server = None
         if configuration.listen is not None:
-            server = await boot(_grpc(parts, configuration.listen))
+            server = await boot(_grpc(parts, configuration.listen, tuple(observers)))
         await boot(_running(background, _sampler(parts, sinks).run(configuration.telemetry_interval)))
         yield server.endpoint if server else None
 
@@ -141,7 +146,7 @@ def _sampler(parts: Parts, sinks: list[RecordSink]) -> Sampler:
 
 
 @asynccontextmanager
-async def _mqtt(parts: Parts, settings: MqttSettings) -> AsyncIterator[RecordSink]:
+async def _mqtt(parts: Parts, settings: MqttSettings) -> AsyncIterator[MqttSink]:
     from edgectl_agent.telemetry.mqtt import MqttSink
 
     sink = MqttSink(
@@ -159,11 +164,11 @@ async def _mqtt(parts: Parts, settings: MqttSettings) -> AsyncIterator[RecordSin
 
 
 @asynccontextmanager
-async def _grpc(parts: Parts, listen: Address) -> AsyncIterator[AgentServer]:
+async def _grpc(parts: Parts, listen: Address, observers: tuple[ObserveBlock, ...]) -> AsyncIterator[AgentServer]:
     # Children are started by vfork and exec at once: gRPC's fork handlers would only stall it.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
-    from edgectl_agent.benchmarks import Benchmarks
     from edgectl_agent.installation import Installation
+    from edgectl_agent.measure.instrument import Instrument
     from edgectl_agent.rpc.server import AgentServer
     from edgectl_agent.rpc.servicer import AgentParts
     from edgectl_agent.store.uploads import UploadArea
@@ -176,13 +181,14 @@ async def _grpc(parts: Parts, listen: Address) -> AsyncIterator[AgentServer]:
         runner=parts.runner,
         runtime=parts.runtime,
     )
-    benchmarks = Benchmarks(
+    instrument = Instrument(
         installation=installation,
         runner=parts.runner,
         runtime=parts.runtime,
         board=parts.board,
         conditions=parts.conditions,
         threads=configuration.threads,
+        observers=observers,
     )
     service = AgentParts(
         device=configuration.device,
@@ -192,7 +198,7 @@ async def _grpc(parts: Parts, listen: Address) -> AsyncIterator[AgentServer]:
         store=parts.store,
         installation=installation,
         models=parts.models,
-        benchmarks=benchmarks,
+        instrument=instrument,
         broadcast=parts.broadcast,
     )
     server = AgentServer(service, listen=listen, identity=configuration.identity)

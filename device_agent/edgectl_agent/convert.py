@@ -8,20 +8,26 @@ from collections.abc import Iterable
 
 from edgectl_protos import PROTOCOL_VERSION
 from edgectl_protos.errors import EdgectlError, InputError, UsageError
-from edgectl_protos.metrics import Unavailable
 from edgectl_protos.tensors import TensorData, TensorSpec
 from edgectl_protos.v1 import agent_pb2
 
 from edgectl_agent import __version__
-from edgectl_agent.benchmarks import BenchmarkResult, Evidence
 from edgectl_agent.board.facts import BoardFacts
 from edgectl_agent.installation import Activation, PutResult, RolledBack
-from edgectl_agent.runner.bench import BenchBlock, BenchProtocol
 from edgectl_agent.runner.runtime import RuntimeFacts
 from edgectl_agent.runner.serving import Inference
 from edgectl_agent.store.slots import ModelSlots
 
-CAPABILITIES = ("put_bundle", "activate", "rollback", "benchmark", "infer", "stream_telemetry")
+CAPABILITIES = (
+    "put_bundle",
+    "activate",
+    "rollback",
+    "benchmark",
+    "profile",
+    "run_periodic",
+    "infer",
+    "stream_telemetry",
+)
 
 _MAX_TENSORS = 256
 
@@ -93,41 +99,6 @@ def rollback_reply(result: RolledBack) -> agent_pb2.RollbackReply:
     return agent_pb2.RollbackReply(name=result.name, digest=result.digest, rolled_back_digest=result.rolled_back_digest)
 
 
-def bench_protocol(request: agent_pb2.BenchmarkRequest) -> BenchProtocol:
-    """Raises `UsageError` where a figure is out of range."""
-    return BenchProtocol(
-        name=request.protocol,
-        warmup_seconds=request.warmup_seconds,
-        warmup_runs=request.warmup_runs,
-        blocks=request.blocks,
-        block_runs=request.block_runs,
-        block_seconds=request.block_seconds,
-        threads=request.threads,
-    )
-
-
-def benchmark_event(event: BenchBlock | BenchmarkResult) -> agent_pb2.BenchmarkEvent:
-    if isinstance(event, BenchBlock):
-        block = agent_pb2.BenchmarkBlock(index=event.index, samples_ms=event.samples_ms, rss_bytes=event.rss_bytes)
-        return agent_pb2.BenchmarkEvent(block=block)
-    report = event.report
-    result = agent_pb2.BenchmarkResult(
-        unit=report.unit,
-        block_sizes=report.block_sizes,
-        memory=agent_pb2.Memory(
-            program_bytes=report.program_bytes,
-            planned_bytes=report.planned_bytes,
-            load_rss_bytes=report.load_rss_bytes,
-            peak_rss_bytes=report.peak_rss_bytes,
-        ),
-        load_ms=report.load_ms,
-        warmup_runs=report.warmup_runs,
-        threads=report.threads,
-        evidence=[_evidence(entry) for entry in event.evidence],
-    )
-    return agent_pb2.BenchmarkEvent(result=result)
-
-
 def tensors(messages: Iterable[agent_pb2.Tensor]) -> tuple[TensorData, ...]:
     """The tensors of a request.
 
@@ -158,9 +129,3 @@ def stream_interval(request: agent_pb2.StreamTelemetryRequest) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         raise UsageError(f"telemetry interval {seconds}", expected="0 or more seconds")
     return seconds
-
-
-def _evidence(entry: Evidence) -> agent_pb2.Evidence:
-    if isinstance(entry.reading, Unavailable):
-        return agent_pb2.Evidence(name=entry.name, unavailable=entry.reading.reason)
-    return agent_pb2.Evidence(name=entry.name, value=entry.reading)

@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     COMPILE_FAILED = "compile_failed"
     DATASET_INVALID = "dataset_invalid"
     RUNNER_FAILED = "runner_failed"
+    UNDELEGATED = "undelegated"
     GATE_FAILED = "gate_failed"
     UNREACHABLE = "unreachable"
     UNAUTHENTICATED = "unauthenticated"
@@ -77,6 +78,7 @@ CODE_TABLE: dict[ErrorCode, CodeEntry] = {
     ErrorCode.COMPILE_FAILED: CodeEntry("FAILED_PRECONDITION", ExitCode.ERROR),
     ErrorCode.DATASET_INVALID: CodeEntry("INVALID_ARGUMENT", ExitCode.ERROR),
     ErrorCode.RUNNER_FAILED: CodeEntry("ABORTED", ExitCode.ERROR),
+    ErrorCode.UNDELEGATED: CodeEntry("FAILED_PRECONDITION", ExitCode.ERROR),
     ErrorCode.GATE_FAILED: CodeEntry("FAILED_PRECONDITION", ExitCode.GATE_FAILED),
     ErrorCode.UNREACHABLE: CodeEntry("UNAVAILABLE", ExitCode.ERROR),
     ErrorCode.UNAUTHENTICATED: CodeEntry("UNAUTHENTICATED", ExitCode.AUTHENTICATION),
@@ -163,6 +165,10 @@ class DatasetError(EdgectlError):
 
 class RunnerError(EdgectlError):
     code = ErrorCode.RUNNER_FAILED
+
+
+class UndelegatedError(EdgectlError):
+    code = ErrorCode.UNDELEGATED
 
 
 class GateError(EdgectlError):

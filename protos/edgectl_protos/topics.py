@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MQTT topics in one place. Payloads: `DeviceStatus` (status, retained) and `TelemetryRecord` (telemetry)."""
+"""MQTT topics in one place.
+
+Payloads: `DeviceStatus` (status, retained), `TelemetryRecord` (telemetry) and `MeasurementBlock` (measurement).
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ class Channel(StrEnum):
 
     STATUS = "status"
     TELEMETRY = "telemetry"
+    MEASUREMENT = "measurement"
 
 
 @dataclass(frozen=True, slots=True)

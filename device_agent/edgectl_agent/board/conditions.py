@@ -74,6 +74,16 @@ class BoardConditions:
             return Unavailable("vcgencmd did not answer")
         return parse_throttled(output.decode(errors="replace"))
 
+    def under_voltage_alarm(self) -> str | Unavailable:
+        """Whether the kernel's monitor of the Raspberry Pi's supply raises its alarm: "1" or "0"."""
+        for name in sorted(self._sys.glob("class/hwmon/hwmon*/name")):
+            try:
+                if name.read_text().strip() == "rpi_volt":
+                    return (name.parent / "in0_lcrit_alarm").read_text().strip()
+            except OSError:
+                continue
+        return Unavailable("the board has no monitor of its supply voltage")
+
     def governor(self) -> str | Unavailable:
         return self._cpufreq("scaling_governor")
 

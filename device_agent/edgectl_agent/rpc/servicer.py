@@ -14,10 +14,10 @@ from edgectl_protos.metrics import record_to_message
 from edgectl_protos.topics import check_name
 from edgectl_protos.v1 import agent_pb2, agent_pb2_grpc, telemetry_pb2
 
-from edgectl_agent import convert
-from edgectl_agent.benchmarks import Benchmarks
+from edgectl_agent import convert, convert_measure
 from edgectl_agent.board.facts import BoardFacts
 from edgectl_agent.installation import Installation
+from edgectl_agent.measure.instrument import Instrument
 from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts
 from edgectl_agent.store.slots import ModelStore
@@ -36,7 +36,7 @@ class AgentParts:
     store: ModelStore
     installation: Installation
     models: ServedModels
-    benchmarks: Benchmarks
+    instrument: Instrument
     broadcast: Broadcast
 
 
@@ -79,10 +79,25 @@ class AgentServicer(agent_pb2_grpc.AgentServicer):
     async def Benchmark(  # noqa: N802
         self, request: agent_pb2.BenchmarkRequest, _context: Any
     ) -> AsyncIterator[agent_pb2.BenchmarkEvent]:
-        protocol = convert.bench_protocol(request)
-        async with aclosing(self._parts.benchmarks.run(request.name, request.digest, protocol)) as events:
+        protocol = convert_measure.measurement_protocol(request)
+        measured = self._parts.instrument.benchmark(convert_measure.job(request), protocol)
+        async with aclosing(measured) as events:
             async for event in events:
-                yield convert.benchmark_event(event)
+                yield convert_measure.benchmark_event(event)
+
+    async def Profile(self, request: agent_pb2.ProfileRequest, _context: Any) -> agent_pb2.ProfileReply:  # noqa: N802
+        runs = convert_measure.profile_runs(request)
+        result = await self._parts.instrument.profile(convert_measure.job(request), runs=runs, etdump=request.etdump)
+        return convert_measure.profile_reply(result)
+
+    async def RunPeriodic(  # noqa: N802
+        self, request: agent_pb2.PeriodicRequest, _context: Any
+    ) -> AsyncIterator[agent_pb2.PeriodicEvent]:
+        load = convert_measure.periodic_load(request)
+        driven = self._parts.instrument.run_periodic(convert_measure.job(request), load)
+        async with aclosing(driven) as events:
+            async for event in events:
+                yield convert_measure.periodic_event(event)
 
     async def Infer(self, request: agent_pb2.InferRequest, _context: Any) -> agent_pb2.InferReply:  # noqa: N802
         name = check_name(request.name, what="model name")

@@ -1,138 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timing a program in a fresh `edge-runner bench` process; its blocks are passed on while it runs."""
+"""A fresh `edge-runner bench --paced` process, which times a block when it is told to; and cold loads, untimed."""
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import AsyncGenerator
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgectl_protos.errors import RunnerError, UsageError
+from edgectl_protos.errors import RunnerError
 
-from edgectl_agent.runner.process import running, tied_to_agent
+from edgectl_agent.runner.answers import is_error, read_answer
+from edgectl_agent.runner.options import RunnerOptions
+from edgectl_agent.runner.outcome import runner_failure
+from edgectl_agent.runner.process import RunnerProcess, run_once, running, tied_to_agent
 
-MAX_SECONDS = 3600.0
-"""The longest a protocol may ask for, and the longest that a benchmark may take beyond that."""
+_COLD_RUNS = 2
+_COLD_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class BenchProtocol:
-    """How to measure. `threads` 0 leaves the number to the runner.
+class BlockProtocol:
+    """A warm-up and a block each last at least their seconds and their runs."""
 
-    A block ends when both `block_runs` and `block_seconds` are reached, the warm-up likewise.
-    """
-
-    name: str
     warmup_seconds: float
     warmup_runs: int
-    blocks: int
     block_runs: int
     block_seconds: float
-    threads: int
 
-    @property
-    def least_seconds(self) -> float:
-        """How long it lasts however fast the program is."""
-        return self.warmup_seconds + self.blocks * self.block_seconds
-
-    def __post_init__(self) -> None:
-        _within("warmup_seconds", self.warmup_seconds, 0, 600)
-        _within("warmup_runs", self.warmup_runs, 0, 1_000_000)
-        _within("blocks", self.blocks, 1, 10_000)
-        _within("block_runs", self.block_runs, 1, 1_000_000)
-        _within("block_seconds", self.block_seconds, 0, 600)
-        _within("threads", self.threads, 0, 256)
-        _within("warmup_seconds + blocks * block_seconds", self.least_seconds, 0, MAX_SECONDS)
+    def arguments(self) -> list[str]:
+        """As flags of edge-runner."""
+        return [
+            *("--warmup-seconds", repr(self.warmup_seconds)),
+            *("--warmup-runs", str(self.warmup_runs)),
+            *("--block-runs", str(self.block_runs)),
+            *("--block-seconds", repr(self.block_seconds)),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class BenchBlock:
-    """One block's samples in milliseconds, in order, and the process's resident bytes after it."""
+class TimedBlock:
+    """Samples in milliseconds, in order, and the process's resident bytes after them."""
 
-    index: int
     samples_ms: tuple[float, ...]
     rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
-class BenchReport:
-    """What the runner says at the end; memory in bytes."""
+class Warmup:
+    """How the process warmed up; `stable` is false where it reached its limit first."""
+
+    runs: int
+    seconds: float
+    stable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BenchSummary:
+    """What the process says at its end."""
 
     unit: str
-    block_sizes: tuple[int, ...]
+    threads: int
+    cpus: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ColdLoad:
+    """One load in a fresh process and its memory after two untimed runs, in bytes; 0 for what the kernel hides."""
+
+    load_ms: float
     program_bytes: int
     planned_bytes: int
     load_rss_bytes: int
+    load_anonymous_bytes: int
     peak_rss_bytes: int
-    load_ms: float
-    warmup_runs: int
-    threads: int
 
 
-async def bench(runner: Path, program: Path, protocol: BenchProtocol) -> AsyncGenerator[BenchBlock | BenchReport, None]:
-    """Each block as it ends, then the report. Closing the iterator kills the process.
+class PacedBench:
+    """A program that is loaded and warm."""
+
+    def __init__(self, process: RunnerProcess, warmup: Warmup) -> None:
+        self._process = process
+        self.warmup = warmup
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def block(self) -> TimedBlock:
+        """Time one block.
+
+        Raises:
+            EdgectlError: how the process ended instead.
+        """
+        await self._process.write(b"block\n")
+        return read_answer(await _answer(self._process), "bench", parse_block)
+
+    async def finish(self) -> BenchSummary:
+        """Let it end.
+
+        Raises:
+            EdgectlError: it did not end well.
+        """
+        await self._process.write(b"end\n")
+        summary = read_answer(await _answer(self._process), "bench", _summary)
+        await self._process.finish()
+        return summary
+
+
+@asynccontextmanager
+async def paced_bench(
+    runner: Path, program: Path, protocol: BlockProtocol, options: RunnerOptions
+) -> AsyncIterator[PacedBench]:
+    """A fresh process, loaded and warmed up; it is dead when the block is left.
 
     Raises:
-        RunnerError: the process crashed ("crashed: SIGSEGV"), failed, or printed something else.
+        RunnerError: it crashed ("crashed: SIGSEGV"), failed, or printed something else.
         BundleError: the program cannot be loaded.
     """
-    arguments = ["bench", str(program), "--json", "--stream", *tied_to_agent()]
-    arguments += ["--warmup-seconds", repr(protocol.warmup_seconds), "--warmup-runs", str(protocol.warmup_runs)]
-    arguments += ["--blocks", str(protocol.blocks), "--block-runs", str(protocol.block_runs)]
-    arguments += ["--block-seconds", repr(protocol.block_seconds)]
-    if protocol.threads:
-        arguments += ["--threads", str(protocol.threads)]
-    report: BenchReport | None = None
-    async with running(runner, *arguments) as process:
-        async for line in process.lines():
-            parsed = parse_bench_line(line)
-            if isinstance(parsed, BenchReport):
-                report = parsed
-            elif parsed is not None:
-                yield parsed
-        await process.finish()
-    if report is None:
-        raise RunnerError("edge-runner bench ended without a report", expected="one", action="run it by hand")
-    yield report
+    arguments = ["bench", str(program), "--paced", *protocol.arguments(), *options.arguments(), *tied_to_agent()]
+    async with running(runner, *arguments, commanded=True) as process:
+        yield PacedBench(process, read_answer(await _answer(process), "bench", _warmup))
 
 
-def parse_bench_line(line: bytes) -> BenchBlock | BenchReport | None:
-    """One line of `bench --json --stream`; None for the runner's own error line, which its exit code explains.
+async def cold_load(runner: Path, program: Path, options: RunnerOptions) -> ColdLoad:
+    """Load the program in a fresh process, with its file out of the page cache where nobody else has it mapped.
 
     Raises:
-        RunnerError: it is something else, or the kernel gave the runner no figure of its memory.
+        EdgectlError: as `paced_bench`.
     """
-    try:
-        document: Any = json.loads(line)
-        if "error" in document:
-            return None
-        if "block" in document:
-            return BenchBlock(
-                index=int(document["block"]),
-                samples_ms=tuple(float(sample) for sample in document["samples"]),
-                rss_bytes=int(document["rss_bytes"]),
-            )
-        memory = document["memory"]
-        return BenchReport(
-            unit=str(document["unit"]),
-            block_sizes=tuple(int(size) for size in document["blocks"]),
-            program_bytes=int(memory["program_bytes"]),
-            planned_bytes=int(memory["planned_bytes"]),
-            load_rss_bytes=int(memory["load_rss_bytes"]),
-            peak_rss_bytes=int(memory["peak_rss_bytes"]),
-            load_ms=float(document["load_ms"]),
-            warmup_runs=int(document["warmup_runs"]),
-            threads=int(document["threads"]),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunnerError(
-            f"edge-runner bench printed {line[:80]!r}", expected="its stream of JSON lines", action="check --runner"
-        ) from error
+    _forget_cached(program)
+    arguments = ["bench", str(program), "--json", "--warmup-seconds", "0", "--warmup-runs", "0"]
+    arguments += ["--runs", str(_COLD_RUNS), *options.arguments(), *tied_to_agent()]
+    returncode, answer, stderr = await run_once(runner, *arguments, seconds=_COLD_SECONDS)
+    if returncode != 0:
+        raise runner_failure(returncode, stderr)
+    return read_answer(answer, "bench", parse_cold_load)
 
 
-def _within(what: str, value: float, lowest: float, highest: float) -> None:
-    if not math.isfinite(value) or not lowest <= value <= highest:
-        raise UsageError(f"{what} {value}", expected=f"{lowest} to {highest}", action="ask for another protocol")
+def _forget_cached(program: Path) -> None:
+    with contextlib.suppress(OSError), program.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+async def _answer(process: RunnerProcess) -> bytes:
+    """The next line; where there is none, or it is an error's, the process has ended and its end is the error."""
+    line = await process.line()
+    if line and not is_error(line):
+        return line
+    await process.finish()
+    raise RunnerError("edge-runner bench ended without an answer", expected="one", action="run it by hand")
+
+
+def _warmup(document: Any) -> Warmup:
+    return Warmup(
+        runs=int(document["warmup_runs"]),
+        seconds=float(document["warmup_seconds"]),
+        stable=bool(document["warmup_stable"]),
+    )
+
+
+def parse_block(document: Any) -> TimedBlock:
+    """The block in a line that `bench --paced` prints."""
+    return TimedBlock(
+        samples_ms=tuple(float(sample) for sample in document["samples"]), rss_bytes=int(document["rss_bytes"])
+    )
+
+
+def _summary(document: Any) -> BenchSummary:
+    return BenchSummary(
+        unit=str(document["unit"]),
+        threads=int(document["threads"]),
+        cpus=tuple(int(cpu) for cpu in document["cpus"]),
+    )
+
+
+def parse_cold_load(document: Any) -> ColdLoad:
+    """The load in what `bench --json` prints; figures of memory that the kernel does not tell are refused."""
+    memory = document["memory"]
+    return ColdLoad(
+        load_ms=float(document["load_ms"]),
+        program_bytes=int(memory["program_bytes"]),
+        planned_bytes=int(memory["planned_bytes"]),
+        load_rss_bytes=int(memory["load_rss_bytes"]),
+        load_anonymous_bytes=int(memory.get("load_anon_bytes") or 0),
+        peak_rss_bytes=int(memory["peak_rss_bytes"]),
+    )

@@ -41,6 +41,13 @@ class RunnerProcess:
         except ValueError as error:
             raise RunnerError("edge-runner printed a line that is too long") from error
 
+    async def write(self, command: bytes) -> None:
+        """Give a commanded process its next line; where it has ended, reading tells."""
+        if self._process.stdin is not None:
+            with contextlib.suppress(ConnectionError):
+                self._process.stdin.write(command)
+                await self._process.stdin.drain()
+
     async def lines(self) -> AsyncIterator[bytes]:
         """The lines on its standard output."""
         while line := await self.line():
@@ -79,13 +86,13 @@ class RunnerProcess:
 
 
 @asynccontextmanager
-async def running(runner: Path, *arguments: str) -> AsyncIterator[RunnerProcess]:
-    """Start `runner ARGUMENTS`; it is dead when the block is left, by whatever way.
+async def running(runner: Path, *arguments: str, commanded: bool = False) -> AsyncIterator[RunnerProcess]:
+    """Start `runner ARGUMENTS`; it is dead when the block is left, by whatever way. `commanded` gives it an input.
 
     Raises:
         RunnerError: it cannot be started.
     """
-    process = RunnerProcess(await spawn(runner, *arguments))
+    process = RunnerProcess(await spawn(runner, *arguments, commanded=commanded))
     try:
         yield process
     finally:
@@ -93,7 +100,7 @@ async def running(runner: Path, *arguments: str) -> AsyncIterator[RunnerProcess]
 
 
 def tied_to_agent() -> tuple[str, ...]:
-    """Arguments of bench, run and serve that let no runner outlive this process.
+    """Arguments of every mode but info that let no runner outlive this process.
 
     The kernel kills the runner with the thread that starts it; naming the parent covers the moment before the runner
     has asked for that: one whose parent is another by then ends at once.
@@ -101,13 +108,15 @@ def tied_to_agent() -> tuple[str, ...]:
     return "--die-with-parent", "--parent-pid", str(os.getpid())
 
 
-async def spawn(runner: Path, *arguments: str, pass_fds: tuple[int, ...] = ()) -> asyncio.subprocess.Process:
-    """Start the runner with pipes for its output."""
+async def spawn(
+    runner: Path, *arguments: str, pass_fds: tuple[int, ...] = (), commanded: bool = False
+) -> asyncio.subprocess.Process:
+    """Start the runner with pipes for its output, and one for its input where it is `commanded`."""
     try:
         return await asyncio.create_subprocess_exec(
             str(runner),
             *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE if commanded else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=pass_fds,

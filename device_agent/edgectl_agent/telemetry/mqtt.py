@@ -15,7 +15,7 @@ import os
 import socket
 import ssl
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgectl_protos.errors import UsageError
 from edgectl_protos.metrics import TelemetryRecord, record_to_message
@@ -24,7 +24,11 @@ from edgectl_protos.v1 import telemetry_pb2
 
 from edgectl_agent.clock import Clock
 from edgectl_agent.configuration import MqttSettings
+from edgectl_agent.measure.acceptance import median
 from edgectl_agent.resident import without_urllib_request
+
+if TYPE_CHECKING:
+    from edgectl_agent.measure.session import MeasuredBlock
 
 with without_urllib_request():
     import paho.mqtt.client as mqtt
@@ -34,6 +38,7 @@ QUEUE_RECORDS = 600
 KEEPALIVE_SECONDS = 20
 _LONGEST_RECONNECT_SECONDS = 30
 _GOODBYE_SECONDS = 2.0
+_MAX_SAMPLES = 4096
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +61,7 @@ class MqttSink:
         self._clock = clock
         self._status_topic = str(Topic(device, Channel.STATUS))
         self._telemetry_topic = str(Topic(device, Channel.TELEMETRY))
+        self._measurement_topic = str(Topic(device, Channel.MEASUREMENT))
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=f"edgectl-{device}", protocol=MQTTProtocolVersion.MQTTv311
         )
@@ -76,6 +82,24 @@ class MqttSink:
         result = self._client.publish(self._telemetry_topic, payload, qos=1)
         if result.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
             _log.warning("telemetry record %d dropped: the queue to the broker is full", record.sequence)
+
+    def publish_block(self, model: str, digest: str, block: MeasuredBlock) -> None:
+        """Pass on a block of a measurement under way; one that the broker does not take is left out."""
+        message = telemetry_pb2.MeasurementBlock(
+            device=self._device,
+            boot_id=self._boot_id,
+            model=model,
+            digest=digest,
+            attempt=block.attempt,
+            index=block.index,
+            reference=block.reference,
+            runs=len(block.samples_ms),
+            samples_ms=block.samples_ms[:_MAX_SAMPLES],
+            p50_ms=median(block.samples_ms),
+            rss_bytes=block.rss_bytes,
+            wall_ns=self._clock.wall_ns(),
+        )
+        self._client.publish(self._measurement_topic, message.SerializeToString(), qos=0)
 
     def close(self) -> None:
         """Say offline, wait shortly for the broker to have it, and disconnect. Blocks: call it in a thread.

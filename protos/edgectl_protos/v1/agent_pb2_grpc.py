@@ -61,6 +61,16 @@ class AgentStub(object):
                 request_serializer=edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkRequest.SerializeToString,
                 response_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkEvent.FromString,
                 _registered_method=True)
+        self.Profile = channel.unary_unary(
+                '/edgectl.v1.Agent/Profile',
+                request_serializer=edgectl__protos_dot_v1_dot_agent__pb2.ProfileRequest.SerializeToString,
+                response_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.ProfileReply.FromString,
+                _registered_method=True)
+        self.RunPeriodic = channel.unary_stream(
+                '/edgectl.v1.Agent/RunPeriodic',
+                request_serializer=edgectl__protos_dot_v1_dot_agent__pb2.PeriodicRequest.SerializeToString,
+                response_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.PeriodicEvent.FromString,
+                _registered_method=True)
         self.Infer = channel.unary_unary(
                 '/edgectl.v1.Agent/Infer',
                 request_serializer=edgectl__protos_dot_v1_dot_agent__pb2.InferRequest.SerializeToString,
@@ -107,6 +117,18 @@ class AgentServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Profile(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunPeriodic(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Infer(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -146,6 +168,16 @@ def add_AgentServicer_to_server(servicer, server):
                     servicer.Benchmark,
                     request_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkRequest.FromString,
                     response_serializer=edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkEvent.SerializeToString,
+            ),
+            'Profile': grpc.unary_unary_rpc_method_handler(
+                    servicer.Profile,
+                    request_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.ProfileRequest.FromString,
+                    response_serializer=edgectl__protos_dot_v1_dot_agent__pb2.ProfileReply.SerializeToString,
+            ),
+            'RunPeriodic': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunPeriodic,
+                    request_deserializer=edgectl__protos_dot_v1_dot_agent__pb2.PeriodicRequest.FromString,
+                    response_serializer=edgectl__protos_dot_v1_dot_agent__pb2.PeriodicEvent.SerializeToString,
             ),
             'Infer': grpc.unary_unary_rpc_method_handler(
                     servicer.Infer,
@@ -294,6 +326,60 @@ class Agent(object):
             '/edgectl.v1.Agent/Benchmark',
             edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkRequest.SerializeToString,
             edgectl__protos_dot_v1_dot_agent__pb2.BenchmarkEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Profile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/edgectl.v1.Agent/Profile',
+            edgectl__protos_dot_v1_dot_agent__pb2.ProfileRequest.SerializeToString,
+            edgectl__protos_dot_v1_dot_agent__pb2.ProfileReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunPeriodic(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/edgectl.v1.Agent/RunPeriodic',
+            edgectl__protos_dot_v1_dot_agent__pb2.PeriodicRequest.SerializeToString,
+            edgectl__protos_dot_v1_dot_agent__pb2.PeriodicEvent.FromString,
             options,
             channel_credentials,
             insecure,

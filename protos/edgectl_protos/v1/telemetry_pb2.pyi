@@ -49,3 +49,31 @@ class DeviceStatus(_message.Message):
     agent_version: str
     wall_ns: int
     def __init__(self, device: _Optional[str] = ..., online: bool = ..., boot_id: _Optional[str] = ..., agent_version: _Optional[str] = ..., wall_ns: _Optional[int] = ...) -> None: ...
+
+class MeasurementBlock(_message.Message):
+    __slots__ = ("device", "boot_id", "model", "digest", "attempt", "index", "reference", "runs", "samples_ms", "p50_ms", "rss_bytes", "wall_ns")
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    REFERENCE_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLES_MS_FIELD_NUMBER: _ClassVar[int]
+    P50_MS_FIELD_NUMBER: _ClassVar[int]
+    RSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    WALL_NS_FIELD_NUMBER: _ClassVar[int]
+    device: str
+    boot_id: str
+    model: str
+    digest: str
+    attempt: int
+    index: int
+    reference: bool
+    runs: int
+    samples_ms: _containers.RepeatedScalarFieldContainer[float]
+    p50_ms: float
+    rss_bytes: int
+    wall_ns: int
+    def __init__(self, device: _Optional[str] = ..., boot_id: _Optional[str] = ..., model: _Optional[str] = ..., digest: _Optional[str] = ..., attempt: _Optional[int] = ..., index: _Optional[int] = ..., reference: bool = ..., runs: _Optional[int] = ..., samples_ms: _Optional[_Iterable[float]] = ..., p50_ms: _Optional[float] = ..., rss_bytes: _Optional[int] = ..., wall_ns: _Optional[int] = ...) -> None: ...
