@@ -24,6 +24,11 @@ def benchmark(script: Script) -> None:
         client.benchmark("net", DIGEST, SHORT)
 
 
+def profile(script: Script) -> None:
+    with ScriptedAgent(script) as agent, AgentClient(agent.address) as client:
+        client.profile("net", DIGEST)
+
+
 @pytest.mark.parametrize(
     "output",
     [
@@ -72,6 +77,23 @@ def test_a_memory_figure_that_was_not_sent_is_no_zero(name: str) -> None:
 def test_a_load_time_that_is_not_known_is_no_zero(load_ms: float) -> None:
     with pytest.raises(RunnerError, match="has load_ms"):
         benchmark(Script(load_ms=load_ms))
+
+
+@pytest.mark.parametrize("p50_us", [math.nan, -1.0, math.inf])
+def test_a_profiled_call_without_a_time_is_refused(p50_us: float) -> None:
+    with pytest.raises(RunnerError, match="a profiled call of kind"):
+        profile(Script(calls=(("kernel", "aten::sin.out", p50_us, ()),)))
+
+
+def test_a_profiled_call_of_an_unknown_kind_is_refused_without_its_control_characters() -> None:
+    with pytest.raises(RunnerError, match="a profiled call of kind") as caught:
+        profile(Script(calls=(("\x1b[2J", "x", 1.0, ()),)))
+    assert caught.value.message.isprintable()
+
+
+def test_a_reference_with_too_few_blocks_is_no_measurement() -> None:
+    with pytest.raises(RunnerError, match="blocks of the reference model"):
+        benchmark(Script(reference=((1.0,),)))
 
 
 def test_text_from_a_device_cannot_steer_the_terminal_or_flood_it() -> None:

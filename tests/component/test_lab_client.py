@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from edgectl.lab.client import AgentClient, Deadlines
 from edgectl.lab.device_values import BenchmarkBlock
+from edgectl.lab.periodic import PeriodicLoad, PeriodicWindow
 from edgectl.lab.protocol import SHORT
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.lab.testing.scripted_agent import Failure, Script, ScriptedAgent
 from edgectl_protos.errors import (
     DeadlineError,
@@ -105,9 +107,13 @@ def test_a_benchmark_becomes_a_measurement_with_its_provenance() -> None:
     blocks = ((1.0, 2.0), (1.0, 2.0), (1.0, 2.0))
     seen: list[BenchmarkBlock] = []
     with ScriptedAgent(Script(blocks=blocks)) as agent, connected(agent) as client:
-        measured = client.benchmark("net", DIGEST, SHORT, threads=2, on_block=seen.append)
+        choice = RunnerChoice(threads=2, cpus=(0,), nice=5, memory_limit_bytes=9, allow_undelegated=True)
+        measured = client.benchmark("net", DIGEST, SHORT, choice=choice, on_block=seen.append)
         request = agent.requests["Benchmark"]
-    assert (request.name, request.digest, request.protocol, request.threads) == ("net", DIGEST, "short", 2)
+    assert (request.name, request.digest, request.protocol, request.allow_undelegated) == ("net", DIGEST, "short", True)
+    runner = request.runner
+    assert (runner.threads, list(runner.cpus), runner.nice, runner.memory_limit_bytes) == (2, [0], 5, 9)
+    assert (request.max_variation, request.max_drift, request.attempts) == (0.03, 0.02, 2)
     assert (request.warmup_runs, request.blocks, request.block_runs, request.block_seconds) == (5, 3, 100, 0.1)
     assert [block.samples_ms for block in seen] == list(blocks)
     assert measured.samples == (1.0, 2.0) * 3
@@ -115,8 +121,9 @@ def test_a_benchmark_becomes_a_measurement_with_its_provenance() -> None:
     assert measured.memory.program_bytes == 1000
     assert measured.load_ms == 1.5
     assert measured.provenance["evidence"] == {
-        "governor": "performance",
-        "temperature": {"unavailable": "no sensor"},
+        "bundle_digest": DIGEST,
+        "governor.before": "performance",
+        "temperature_celsius.before": {"unavailable": "no sensor"},
     }
     assert measured.provenance["device"]["runtime"] == "executorch 1.5.1"
     assert measured.provenance["protocol"]["block_runs"] == 100
@@ -244,13 +251,43 @@ def test_a_benchmark_without_a_result_is_no_measurement() -> None:
         client.benchmark("net", DIGEST, SHORT)
 
 
-def test_lost_samples_are_no_measurement() -> None:
+def test_a_chosen_attempt_that_was_not_sent_is_no_measurement() -> None:
     with (
-        ScriptedAgent(Script(block_sizes=(2, 3))) as agent,
+        ScriptedAgent(Script(chosen=1)) as agent,
         connected(agent) as client,
-        pytest.raises(RunnerError, match=r"blocks of \(2, 2\) samples arrived; expected blocks of \(2, 3\)"),
+        pytest.raises(RunnerError, match="attempt 1 of 1"),
     ):
         client.benchmark("net", DIGEST, SHORT)
+
+
+def test_a_profile_becomes_a_table_whose_shares_add_up() -> None:
+    calls = (
+        ("delegate", "XnnpackBackend", 10.0, (("Convolution", 5.0), ("Convolution", 3.0))),
+        ("kernel", "aten::sin.out", 10.0, ()),
+    )
+    with ScriptedAgent(Script(calls=calls)) as agent, connected(agent) as client:
+        profile = client.profile("net", DIGEST, runs=7, choice=RunnerChoice(threads=1))
+        request = agent.requests["Profile"]
+    assert (request.name, request.digest, request.runs, request.runner.threads) == ("net", DIGEST, 7, 1)
+    rows = [(row.name, row.place, row.calls, row.p50_us, row.share) for row in profile.rows()]
+    assert rows == [
+        ("aten::sin.out", "kernel", 1, 10.0, 0.5),
+        ("Convolution", "XnnpackBackend", 2, 8.0, 0.4),
+        ("(delegate overhead)", "XnnpackBackend", 1, 2.0, 0.1),
+    ]
+    assert (profile.device, profile.bundle_digest, profile.runs) == ("scripted", DIGEST, 7)
+
+
+def test_a_periodic_run_has_its_load_and_its_share_of_misses() -> None:
+    load = PeriodicLoad(rate_hz=30.0, seconds=2.0, deadline_ms=20.0)
+    windows: list[PeriodicWindow] = []
+    with ScriptedAgent(Script()) as agent, connected(agent) as client:
+        run = client.run_periodic("net", DIGEST, load, on_window=windows.append)
+        request = agent.requests["RunPeriodic"]
+    assert (request.rate_hz, request.seconds, request.deadline_ms) == (30.0, 2.0, 20.0)
+    assert [window.releases for window in windows] == [1]
+    document = run.document()
+    assert (document["releases"], document["missed_share"], document["response"]["p95"]) == (1, 0.0, None)
 
 
 def test_a_benchmark_without_blocks_is_no_measurement() -> None:

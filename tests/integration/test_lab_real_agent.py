@@ -23,6 +23,7 @@ from edgectl.lab.device_values import BenchmarkBlock
 from edgectl.lab.devices import open_device
 from edgectl.lab.local import LocalAgent
 from edgectl.lab.protocol import SHORT
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl_protos.errors import BundleError, InputError, StateError, UsageError
 from edgectl_protos.metrics import MetricName, TelemetryRecord
 
@@ -64,9 +65,20 @@ def test_what_the_device_computes_is_what_eager_torch_computes(
 def test_a_benchmark_gives_every_sample_asked_for(client: AgentClient, bundles: list[Bundle]) -> None:
     blocks: list[BenchmarkBlock] = []
     digest = client.put_bundle(bundles[0].path).digest
-    measured = client.benchmark("net", digest, SHORT, threads=1, on_block=blocks.append)
+    measured = client.benchmark("net", digest, SHORT, choice=RunnerChoice(threads=1), on_block=blocks.append)
     assert len(measured.samples) >= SHORT.blocks * SHORT.block_runs
-    assert [len(block.samples_ms) for block in blocks] == list(measured.block_sizes)
+    streamed = [block for block in blocks if not block.reference]
+    assert len(streamed) == SHORT.blocks * len(measured.attempts)
+    attempts = range(len(measured.attempts))
+    told = [
+        tuple(ms for block in streamed if block.attempt == number for ms in block.samples_ms) for number in attempts
+    ]
+    assert measured.samples in told
+    assert measured.reference is not None
+    assert measured.reference.ratio == pytest.approx(measured.p50 / measured.reference.p50, rel=0.5)
+    low, high = measured.p50_interval
+    assert low <= measured.p50 <= high
+    assert len(measured.loads_ms) == 3
     assert 0 < measured.p50 <= measured.p90 <= max(measured.samples)
     assert measured.p95 is not None
     assert measured.memory.program_bytes == bundles[0].info.manifest.members["model.pte"].bytes
@@ -79,7 +91,7 @@ def test_a_benchmark_gives_every_sample_asked_for(client: AgentClient, bundles: 
 
 def test_a_benchmark_of_the_active_bundle_says_which_it_was(client: AgentClient, bundles: list[Bundle]) -> None:
     client.activate("net", client.put_bundle(bundles[1].path).digest)
-    brief = dataclasses.replace(SHORT, name="brief", blocks=2, block_runs=5, block_seconds=0.0)
+    brief = dataclasses.replace(SHORT, name="brief", blocks=2, block_runs=5, block_seconds=0.0, attempts=1)
     measured = client.benchmark("net", "", brief)
     assert (measured.bundle_digest, measured.protocol, len(measured.samples)) == (bundles[1].digest, "brief", 10)
 

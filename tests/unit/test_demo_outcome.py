@@ -15,7 +15,7 @@ from edgectl.demo.report import check_folder
 from edgectl.demo.report_page import render_page
 from edgectl.demo.witness import Channel, Witness
 from edgectl.lab.device_values import DeviceInfo
-from edgectl.lab.measurement import MemoryFigures, summarize
+from edgectl.lab.measurement import Attempt, MemoryFigures, summarize
 from edgectl.lab.protocol import SHORT
 from edgectl.search.front import build_front
 from edgectl.search.objectives import STANDARD_OBJECTIVES
@@ -43,9 +43,10 @@ DEVICE = DeviceInfo(
 
 def stage(name: str, *, program_bytes: int, p50: float, drop: PairedDrop | None) -> DemoStage:
     measurement = summarize(
-        [[p50] * 100] * 3,
+        [Attempt(((p50,) * 100,) * 3, (), ())],
+        0,
         memory=MemoryFigures(program_bytes, 0, 6_000_000, 7_000_000),
-        load_ms=1.0,
+        loads_ms=(1.0,),
         device="local",
         bundle_digest="d" * 64,
         protocol="short",

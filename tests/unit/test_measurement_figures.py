@@ -6,21 +6,27 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from edgectl.lab.measurement import Measurement, MemoryFigures, judge, summarize
+from edgectl.lab.bootstrap import median_interval
+from edgectl.lab.measurement import Attempt, Measurement, MemoryFigures, summarize
 from edgectl_protos.errors import RunnerError
 
 MEMORY = MemoryFigures(program_bytes=1, planned_bytes=2, load_rss_bytes=3, peak_rss_bytes=4)
 
 
-def measured(blocks: Sequence[Sequence[float]]) -> Measurement:
+def measured(
+    blocks: Sequence[Sequence[float]], *, reference: Sequence[Sequence[float]] = (), reasons: tuple[str, ...] = ()
+) -> Measurement:
+    attempt = Attempt(tuple(map(tuple, blocks)), tuple(map(tuple, reference)), reasons)
     return summarize(
-        blocks,
+        [attempt],
+        0,
         memory=MEMORY,
-        load_ms=1.5,
+        loads_ms=(9.0, 1.5, 1.0),
         device="pi4",
         bundle_digest="a" * 64,
         protocol="short",
         provenance={"threads": 1},
+        reference_digest="b" * 64,
     )
 
 
@@ -33,7 +39,8 @@ def test_tail_percentiles_need_enough_samples(count: int, has_p95: bool, has_p99
 
 
 def test_document_has_the_names_that_checks_read() -> None:
-    document = json.loads(json.dumps(measured([[1.0, 3.0], [2.0, 2.0]]).document(), allow_nan=False))
+    figures = measured([[1.0, 3.0], [2.0, 2.0]], reference=[[4.0], [4.0], [4.0]])
+    document = json.loads(json.dumps(figures.document(), allow_nan=False))
     assert document == {
         "unit": "ms",
         "samples": [1.0, 3.0, 2.0, 2.0],
@@ -42,10 +49,20 @@ def test_document_has_the_names_that_checks_read() -> None:
         "p90": pytest.approx(2.7),
         "p95": None,
         "p99": None,
-        "memory": {"program_bytes": 1, "planned_bytes": 2, "load_rss_bytes": 3, "peak_rss_bytes": 4},
+        "p50_interval": [1.0, 3.0],
+        "reference": {"p50": 4.0, "ratio": 0.5, "digest": "b" * 64},
+        "memory": {
+            "program_bytes": 1,
+            "planned_bytes": 2,
+            "load_rss_bytes": 3,
+            "peak_rss_bytes": 4,
+            "load_anonymous_bytes": None,
+        },
         "load_ms": 1.5,
+        "loads_ms": [9.0, 1.5, 1.0],
         "quality": "ok",
         "quality_reason": "",
+        "attempts": [[]],
         "device": "pi4",
         "bundle_digest": "a" * 64,
         "protocol": "short",
@@ -53,28 +70,73 @@ def test_document_has_the_names_that_checks_read() -> None:
     }
 
 
-def test_an_outlier_in_a_block_is_kept_and_does_not_degrade() -> None:
-    figures = measured([[1.0] * 9 + [50.0], [1.0] * 10, [1.0] * 10])
-    assert max(figures.samples) == 50.0
-    assert figures.quality == "ok"
+def test_an_attempt_that_was_not_accepted_is_degraded_with_the_reasons_and_keeps_its_samples() -> None:
+    figures = measured([[1.0] * 5, [1.2] * 5], reasons=("the block medians vary", "throttled"))
+    assert (figures.quality, figures.quality_reason) == ("degraded", "the block medians vary; throttled")
+    assert len(figures.samples) == 10
 
 
-def test_blocks_that_disagree_are_degraded_with_the_reason() -> None:
-    figures = measured([[1.0] * 5, [1.0] * 5, [1.2] * 5])
-    assert figures.quality == "degraded"
-    assert figures.quality_reason.startswith("the block medians vary by 10.8% (limit 3%), from 1 to 1.2")
-    assert len(figures.samples) == 15
+def test_the_chosen_attempt_gives_the_figures_and_the_others_their_reasons() -> None:
+    refused = Attempt(((9.0,), (9.0,)), (), ("varies",))
+    accepted = Attempt(((1.0,), (1.0,)), (), ())
+    figures = summarize(
+        [refused, accepted],
+        1,
+        memory=MEMORY,
+        loads_ms=(1.0,),
+        device="pi4",
+        bundle_digest="a" * 64,
+        protocol="short",
+        provenance={},
+    )
+    assert (figures.p50, figures.quality, figures.attempts) == (1.0, "ok", (("varies",), ()))
 
 
-def test_just_below_the_limit_is_ok() -> None:
-    # standard deviation over mean of (1, x) is sqrt(2) (x - 1) / (x + 1)
-    below, above = 1.0433, 1.0435
-    assert judge([[1.0], [below]])[0] == "ok"
-    assert judge([[1.0], [above]])[0] == "degraded"
+def test_each_block_is_set_against_the_reference_beside_it() -> None:
+    slowing = measured([[1.0], [2.0], [4.0]], reference=[[2.0], [2.0], [6.0], [10.0]])
+    assert slowing.reference is not None
+    assert slowing.reference.ratio == 0.5
 
 
-def test_one_block_cannot_be_judged() -> None:
-    assert judge([[1.0] * 100]) == ("degraded", "one block: its variation cannot be judged")
+@pytest.mark.parametrize("chosen", [-1, 1])
+def test_a_chosen_attempt_that_was_not_sent_is_an_error(chosen: int) -> None:
+    with pytest.raises(RunnerError, match="attempt"):
+        summarize(
+            [Attempt(((1.0,),), (), ())],
+            chosen,
+            memory=MEMORY,
+            loads_ms=(1.0,),
+            device="pi4",
+            bundle_digest="",
+            protocol="short",
+            provenance={},
+        )
+
+
+def test_a_reference_with_a_block_too_few_is_an_error() -> None:
+    with pytest.raises(RunnerError, match="2 blocks of the reference model; expected 3"):
+        measured([[1.0], [1.0]], reference=[[1.0], [1.0]])
+
+
+def test_the_interval_holds_the_median_and_is_the_same_each_time() -> None:
+    blocks = [[1.0 + 0.01 * index for index in range(50)] for _ in range(5)]
+    low, high = median_interval(blocks)
+    assert low < 1.245 < high
+    assert high - low < 0.15
+    assert median_interval(blocks) == (low, high)
+
+
+def test_the_interval_is_as_wide_as_the_blocks_differ() -> None:
+    alike = median_interval([[1.0] * 100] * 5)
+    apart = median_interval([[1.0] * 100, [1.0] * 100, [1.0] * 100, [1.5] * 100, [1.5] * 100])
+    assert alike == (1.0, 1.0)
+    assert apart == (1.0, 1.5)
+
+
+def test_a_long_block_is_thinned_without_moving_its_median() -> None:
+    low, high = median_interval([[float(value) for value in range(1, 100_001)]] * 5)
+    assert low < 50_000 < high
+    assert high - low < 12_000
 
 
 @pytest.mark.parametrize("blocks", [[], [[]], [[1.0], []]])

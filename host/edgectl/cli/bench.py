@@ -1,92 +1,235 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`edgectl bench BUNDLE|NAME --on DEVICE`: latency and memory, measured there in a fresh process."""
+"""`edgectl bench BUNDLE|NAME --on DEVICE`: latency and memory, measured on the device."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from edgectl_protos.errors import UsageError
 
+from edgectl.cli.bench_tables import comparison_table, measurement_table, periodic_table, repeats_table
 from edgectl.cli.models import active_model, bundle_path, read_bundle, upload
 from edgectl.cli.options import current_paths, on_option, output_option
-from edgectl.cli.output import Output, Table
+from edgectl.cli.output import Output
 from edgectl.cli.progress import Progress, Task, open_progress
-from edgectl.cli.text import milliseconds_text, size_text
+from edgectl.cli.quantities import Duration
+from edgectl.cli.runner_options import runner_options
+from edgectl.cli.text import milliseconds_text, one_line, size_text
 
 if TYPE_CHECKING:
     from edgectl.lab.client import AgentClient
     from edgectl.lab.device_values import BenchmarkBlock
     from edgectl.lab.measurement import Measurement
+    from edgectl.lab.periodic import PeriodicLoad, PeriodicWindow
+    from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.runner_choice import RunnerChoice
+
+_PERIODIC_SECONDS = 10.0
 
 
 @click.command()
 @click.argument("model", metavar="BUNDLE|NAME")
 @on_option()
-@click.option("--protocol", "protocol_name", default="standard", show_default=True, help="short or standard.")
-@click.option("--threads", type=click.IntRange(min=0, max=256), default=0, help="0 leaves it to the device.")
+@click.option("--protocol", "protocol_name", help="short or standard.  [default: standard]")
+@click.option("--time-limit", type=Duration(), help="Break it off after this long, such as 90s.")
+@click.option("--repeat", type=click.IntRange(1, 100), default=1, help="Measure this often, each in fresh processes.")
+@click.option("--against", type=click.Path(path_type=Path), help="Compare with the JSON of an earlier measurement.")
+@click.option("--rate", type=float, help="Drive it at this many inferences a second instead; needs --deadline.")
+@click.option("--deadline", type=Duration("ms"), help="With --rate: when a result is due, such as 20ms.")
+@click.option("--seconds", type=float, help=f"With --rate: for how long.  [default: {_PERIODIC_SECONDS:g}]")
+@runner_options
 @output_option
-def bench(model: str, device_name: str, protocol_name: str, threads: int, output: Output) -> None:
+def bench(
+    *,
+    model: str,
+    device_name: str,
+    protocol_name: str | None,
+    time_limit: float | None,
+    repeat: int,
+    against: Path | None,
+    rate: float | None,
+    deadline: float | None,
+    seconds: float | None,
+    choice: RunnerChoice,
+    output: Output,
+) -> None:
     """Measure latency and memory on a device.
 
     A bundle's file is sent first and does not become active; a NAME is the model that is active there.
+    With --rate and --deadline it reports missed deadlines, jitter and the longest gap instead.
     """
-    from edgectl.lab.devices import open_device
-    from edgectl.lab.protocol import protocol
-
-    chosen = protocol(protocol_name)
+    load = _periodic_load(rate, deadline, seconds)
+    if load is not None:
+        given = {"--protocol": protocol_name, "--against": against, "--time-limit": time_limit}
+        given["--repeat"] = repeat if repeat > 1 else None
+        _refuse_beside_rate([name for name, value in given.items() if value is not None])
+    chosen = _protocol(protocol_name, time_limit)
+    earlier = _earlier(against)
     path = bundle_path(model)
     if path is not None:
         read_bundle(path)
+    with _subject(device_name, model, path) as subject:
+        if load is not None:
+            _drive(subject, load, choice, output)
+            return
+        runs = [_measure(subject, chosen, choice, number=number, of=repeat) for number in range(1, repeat + 1)]
+    title = f"{subject.name} on {device_name}"
+    if repeat > 1:
+        output.show(repeats_document(runs), repeats_table(runs, title=title), _spread_line(runs))
+    elif earlier is None:
+        output.show(runs[0].document(), measurement_table(runs[0], title=title))
+    else:
+        _show_compared(runs[0], earlier, title=title, against=str(against), output=output)
+
+
+def repeats_document(runs: Sequence[Measurement]) -> dict[str, Any]:
+    """The runs, how many were accepted, and how far apart the accepted ones lie.
+
+    A spread is the greatest over the least, less 1; None where none was accepted.
+    """
+    accepted = [run for run in runs if run.quality == "ok"]
+    return {
+        "repeats": len(runs),
+        "accepted": len(accepted),
+        "p50_spread": _spread([run.p50 for run in accepted]),
+        "ratio_spread": _spread([run.reference.ratio for run in accepted if run.reference]),
+        "runs": [run.document() for run in runs],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """A bundle that is on a device, and the device itself."""
+
+    client: AgentClient
+    name: str
+    digest: str
+    device: str
+    progress: Progress
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """The device to ourselves: where it is this machine, edgectl's other work pauses."""
+        from edgectl.lab.quiet import timed_job
+
+        with timed_job(self.device, current_paths(), self.progress.say):
+            yield
+
+
+@contextmanager
+def _subject(device: str, model: str, path: Path | None) -> Iterator[_Subject]:
+    from edgectl.lab.devices import open_device
+
     progress = open_progress()
-    with open_device(device_name, paths=current_paths()) as client:
-        name, digest = _placed(client, model, path, progress)
-        with progress.task(f"measure {name} on {device_name}", total=chosen.blocks, unit="blocks") as task:
-            measured = client.benchmark(
-                name, digest, chosen, threads=threads, on_block=lambda block: _show_block(task, block)
+    with open_device(device, paths=current_paths()) as client:
+        if path is None:
+            yield _Subject(client, model, active_model(client, model).digest, device, progress)
+        else:
+            placed = upload(client, path, progress)
+            yield _Subject(client, placed.name, placed.digest, device, progress)
+
+
+def _measure(
+    subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, *, number: int, of: int
+) -> Measurement:
+    from edgectl.cli.live_view import LiveView
+
+    view = LiveView()
+    turn = f" ({number} of {of})" if of > 1 else ""
+    title = f"measure {subject.name} on {subject.device}{turn}"
+    with subject.timed(), subject.progress.task(title, total=protocol.blocks, unit="blocks") as task:
+
+        def show(block: BenchmarkBlock) -> None:
+            # Blocks of a retry do not add up to more than there are in one attempt.
+            done = block.index + (0 if block.reference else 1)
+            task.reach(min(done, protocol.blocks), note=view.note(block))
+
+        measured = subject.client.benchmark(subject.name, subject.digest, protocol, choice=choice, on_block=show)
+        runs = len(measured.samples)
+        task.reach(protocol.blocks, note=f"p50 {milliseconds_text(measured.p50)} ms over {runs} runs")
+    return measured
+
+
+def _drive(subject: _Subject, load: PeriodicLoad, choice: RunnerChoice, output: Output) -> None:
+    title = f"drive {subject.name} on {subject.device}"
+    with subject.timed(), subject.progress.task(title, total=round(load.seconds), unit="s") as task:
+        run = subject.client.run_periodic(
+            subject.name, subject.digest, load, choice=choice, on_window=lambda window: _show_window(task, window)
+        )
+        task.reach(round(load.seconds), note=f"{run.missed} of {run.releases} missed")
+    output.show(run.document(), periodic_table(run, title=f"{subject.name} on {subject.device}"))
+
+
+def _show_window(task: Task, window: PeriodicWindow) -> None:
+    response = milliseconds_text(window.response_max_ms)
+    task.advance(note=f"{window.missed} missed, response {response} ms at most, {size_text(window.rss_bytes)}")
+
+
+def _show_compared(measured: Measurement, earlier: dict[str, Any], *, title: str, against: str, output: Output) -> None:
+    from edgectl.lab.comparison import compare
+
+    document = measured.document()
+    found = compare(document, earlier)
+    for warning in found.warnings:
+        click.echo(f"warning: {one_line(warning)}", err=True)
+    tables = (measurement_table(measured, title=title), comparison_table(found, earlier=against))
+    output.show(document | {"comparison": found.document()}, *tables)
+
+
+def _earlier(against: Path | None) -> dict[str, Any] | None:
+    if against is None:
+        return None
+    from edgectl.lab.comparison import read_measurement
+
+    return read_measurement(against)
+
+
+def _protocol(name: str | None, time_limit: float | None) -> MeasurementProtocol:
+    from edgectl.lab.protocol import protocol
+
+    return replace(protocol(name or "standard"), time_limit_seconds=time_limit or 0.0)
+
+
+def _periodic_load(rate: float | None, deadline: float | None, seconds: float | None) -> PeriodicLoad | None:
+    if rate is None and deadline is None:
+        if seconds is not None:
+            raise UsageError(
+                "--seconds without --rate", expected="both, with --deadline", action="add --rate and --deadline"
             )
-            runs, blocks = len(measured.samples), len(measured.block_sizes)
-            task.reach(blocks, note=f"p50 {milliseconds_text(measured.p50)} ms over {runs} runs")
-    output.show(measured.document(), measurement_table(measured, title=f"{name} on {device_name}"))
+        return None
+    if rate is None or deadline is None:
+        missing, such = ("--rate", "--rate 30") if rate is None else ("--deadline", "--deadline 20ms")
+        raise UsageError(f"no {missing}", expected="--rate and --deadline together", action=f"add one, such as {such}")
+    from edgectl.lab.periodic import PeriodicLoad
 
-
-def _placed(client: AgentClient, name: str, path: Path | None, progress: Progress) -> tuple[str, str]:
-    if path is None:
-        return name, active_model(client, name).digest
-    placed = upload(client, path, progress)
-    return placed.name, placed.digest
-
-
-def _show_block(task: Task, block: BenchmarkBlock) -> None:
-    from edgectl_protos.quantiles import quantile
-
-    median = quantile(sorted(block.samples_ms), 0.5) if block.samples_ms else None
-    task.advance(note=f"p50 {milliseconds_text(median)} ms over {len(block.samples_ms)} runs")
-
-
-def measurement_table(measured: Measurement, *, title: str) -> Table:
-    """A measurement's figures, one to a row."""
-    unit = measured.unit
-    latencies = (("p50", measured.p50), ("p90", measured.p90), ("p95", measured.p95), ("p99", measured.p99))
-    memory = measured.memory
-    sizes = (
-        ("program", memory.program_bytes),
-        ("planned memory", memory.planned_bytes),
-        ("resident after load", memory.load_rss_bytes),
-        ("resident at most", memory.peak_rss_bytes),
+    return PeriodicLoad(
+        rate_hz=rate, seconds=_PERIODIC_SECONDS if seconds is None else seconds, deadline_ms=deadline * 1000.0
     )
-    quality = f"{measured.quality}: {measured.quality_reason}" if measured.quality_reason else measured.quality
-    return Table(
-        ("figure", "value"),
-        (
-            *(
-                (name, f"{milliseconds_text(value)} {unit}" if value is not None else "too few samples")
-                for name, value in latencies
-            ),
-            ("load", f"{milliseconds_text(measured.load_ms)} ms"),
-            *((name, size_text(value)) for name, value in sizes),
-            ("samples", f"{len(measured.samples)} in {len(measured.block_sizes)} blocks, protocol {measured.protocol}"),
-            ("quality", quality),
-        ),
-        title=title,
-    )
+
+
+def _refuse_beside_rate(options: Sequence[str]) -> None:
+    if options:
+        raise UsageError(
+            f"{options[0]} with --rate",
+            expected="it with the usual measurement alone",
+            action=f"leave {options[0]} out",
+        )
+
+
+def _spread_line(runs: Sequence[Measurement]) -> str:
+    document = repeats_document(runs)
+    counted = f"{document['accepted']} of {document['repeats']} accepted"
+    if document["p50_spread"] is None:
+        return counted
+    line = f"{counted}; their p50 within {document['p50_spread']:.1%}"
+    ratio = document["ratio_spread"]
+    return line if ratio is None else f"{line}, in units of the reference model within {ratio:.1%}"
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return max(values) / min(values) - 1 if values else None

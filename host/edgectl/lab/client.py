@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 import grpc
 from edgectl_protos.errors import EdgectlError, RunnerError, UsageError
-from edgectl_protos.metrics import TelemetryRecord, Unavailable
-from edgectl_protos.v1 import agent_pb2_grpc
+from edgectl_protos.metrics import TelemetryRecord
+from edgectl_protos.v1 import agent_pb2, agent_pb2_grpc
 from edgectl_protos.wire import MAX_MESSAGE_BYTES
 
 import edgectl
 from edgectl.fleet.names import device_server_name
-from edgectl.lab import convert
+from edgectl.lab import convert, convert_measure, results
 from edgectl.lab.device_values import (
     Activation,
     BenchmarkBlock,
@@ -33,15 +33,19 @@ from edgectl.lab.device_values import (
     RolledBack,
 )
 from edgectl.lab.failures import Peer, translated
-from edgectl.lab.measurement import Measurement, summarize
+from edgectl.lab.measurement import Measurement
+from edgectl.lab.periodic import PeriodicLoad, PeriodicRun, PeriodicWindow
+from edgectl.lab.profile import Profile
 from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.lab.upload import BundleUpload, Progress
 
 if TYPE_CHECKING:
     from edgectl.fleet.authority import HostCredentials
     from edgectl.lab.device_values import Array
 
-MAX_SAMPLES = 5_000_000
+_Part = TypeVar("_Part")
+_Whole = TypeVar("_Whole")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -166,34 +170,66 @@ class AgentClient:
         digest: str,
         protocol: MeasurementProtocol,
         *,
-        threads: int = 0,
+        choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
         on_block: Callable[[BenchmarkBlock], object] | None = None,
     ) -> Measurement:
-        """Time a bundle on the device in a fresh process.
+        """Time a bundle on the device in a fresh process; an empty `digest` is the active bundle.
 
-        An empty `digest` is the active bundle, `threads` 0 leaves their number to the agent. Samples arrive a block at
-        a time, after the block has been timed, so neither this host nor `on_block` slows the timed loop.
+        Samples arrive a block at a time, after the block has been timed. A host that is too slow for them, or an
+        `on_block` that is, misses blocks and slows nothing: the result has every sample.
 
         Raises:
-            RunnerError: the program failed or the device gave no usable samples.
+            UndelegatedError: operators run outside a delegate, and `choice` does not allow that.
+            RunnerError: the program failed, or the device gave no usable samples.
             StateError: the device has no such bundle, or is busy.
         """
         info = self._greet()
-        request = convert.benchmark_request(name, digest, protocol, threads=threads)
-        deadline = self._deadlines.benchmark + protocol.least_seconds
-        blocks: list[tuple[float, ...]] = []
+        request = convert_measure.benchmark_request(name, digest, protocol, choice)
+        deadline = self._deadlines.benchmark + (protocol.time_limit_seconds or protocol.least_seconds)
         with self._stream(self._stub.Benchmark, request, deadline) as messages:
-            result = _collect(map(convert.benchmark_event, messages), blocks, on_block)
-        return summarize(
-            blocks,
-            memory=result.memory,
-            load_ms=result.load_ms,
-            device=info.name,
-            bundle_digest=digest or _digest_of(result),
-            protocol=protocol.name,
-            provenance=_provenance(info, protocol, result),
-            unit=result.unit,
-        )
+            result = _last(map(convert_measure.benchmark_event, messages), BenchmarkResult, on_block)
+        return results.benchmark_measurement(result, info, protocol, choice)
+
+    def profile(
+        self,
+        name: str,
+        digest: str,
+        *,
+        runs: int = 20,
+        etdump: bool = False,
+        choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
+    ) -> Profile:
+        """The time of each operator, in a run of its own; an empty `digest` is the active bundle.
+
+        Raises:
+            RunnerError: the program failed.
+            StateError: the device has no such bundle, or is busy.
+        """
+        info = self._greet()
+        request = convert_measure.profile_request(name, digest, choice, runs=runs, etdump=etdump)
+        with translated(self._peer):
+            reply = self._stub.Profile(request, timeout=self._deadlines.benchmark)
+        return results.profile_of(reply, info, choice)
+
+    def run_periodic(
+        self,
+        name: str,
+        digest: str,
+        load: PeriodicLoad,
+        *,
+        choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
+        on_window: Callable[[PeriodicWindow], object] | None = None,
+    ) -> PeriodicRun:
+        """Drive a program at a fixed rate; an empty `digest` is the active bundle.
+
+        Raises:
+            EdgectlError: as `benchmark`.
+        """
+        info = self._greet()
+        request = convert_measure.periodic_request(name, digest, load, choice)
+        with self._stream(self._stub.RunPeriodic, request, self._deadlines.benchmark + load.seconds) as messages:
+            result = _last(map(convert_measure.periodic_event, messages), agent_pb2.PeriodicResult, on_window)
+        return results.periodic_run(result, info, load, choice)
 
     def infer(self, name: str, inputs: Sequence[Array]) -> Inference:
         """Run the active program of a model once.
@@ -249,56 +285,21 @@ def _channel(address: str, security: Security | None) -> grpc.Channel:
     return grpc.secure_channel(address, credentials, options=(*_OPTIONS, name))
 
 
-def _collect(
-    events: Iterator[BenchmarkBlock | BenchmarkResult | None],
-    blocks: list[tuple[float, ...]],
-    on_block: Callable[[BenchmarkBlock], object] | None,
-) -> BenchmarkResult:
-    """Take blocks until the result; everything that was timed must have arrived."""
-    total = 0
+def _last(
+    events: Iterator[_Part | _Whole | None], kind: type[_Whole], on_part: Callable[[_Part], object] | None
+) -> _Whole:
+    """The event of that kind, which ends the stream; those before it go to `on_part`."""
+    parts = 0
     for event in events:
-        if isinstance(event, BenchmarkResult):
-            sizes = tuple(len(block) for block in blocks)
-            if sizes != event.block_sizes:
-                raise _incomplete(f"blocks of {sizes} samples arrived", f"blocks of {event.block_sizes}")
+        if isinstance(event, kind):
             return event
         if event is None:
             continue
-        total += len(event.samples_ms)
-        if event.index != len(blocks) or total > MAX_SAMPLES:
-            raise _incomplete(f"block {event.index} with {total} samples so far", f"block {len(blocks)}")
-        blocks.append(event.samples_ms)
-        if on_block is not None:
-            on_block(event)
-    raise _incomplete(f"the benchmark ended after {len(blocks)} blocks without a result", "a result")
-
-
-def _incomplete(seen: str, expected: str) -> RunnerError:
-    return RunnerError(seen, expected=expected, action="run the benchmark again; see the agent's log on the device")
-
-
-def _digest_of(result: BenchmarkResult) -> str:
-    told = result.evidence.get("bundle_digest", "")
-    return "" if isinstance(told, Unavailable) else told
-
-
-def _provenance(info: DeviceInfo, protocol: MeasurementProtocol, result: BenchmarkResult) -> dict[str, Any]:
-    """What the figures depend on, as JSON; a reading that the board cannot give is an object that says why."""
-    return {
-        "host_version": edgectl.__version__,
-        "device": info.document(),
-        "protocol": {
-            "name": protocol.name,
-            "warmup_seconds": protocol.warmup_seconds,
-            "warmup_runs": protocol.warmup_runs,
-            "blocks": protocol.blocks,
-            "block_runs": protocol.block_runs,
-            "block_seconds": protocol.block_seconds,
-        },
-        "warmup_runs": result.warmup_runs,
-        "threads": result.threads,
-        "evidence": {
-            name: {"unavailable": reading.reason} if isinstance(reading, Unavailable) else reading
-            for name, reading in result.evidence.items()
-        },
-    }
+        parts += 1
+        if on_part is not None:
+            on_part(cast("_Part", event))
+    raise RunnerError(
+        f"the benchmark ended after {parts} blocks without a result",
+        expected="a result",
+        action="run the benchmark again; see the agent's log on the device",
+    )

@@ -3,39 +3,33 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from edgectl_protos import PROTOCOL_VERSION
 from edgectl_protos.bundle import BundleInfo
-from edgectl_protos.errors import EdgectlError, InputError, ProtocolError, RunnerError
-from edgectl_protos.metrics import TelemetryRecord, Unavailable, record_from_message
+from edgectl_protos.errors import EdgectlError, InputError, ProtocolError
+from edgectl_protos.metrics import TelemetryRecord, record_from_message
 from edgectl_protos.tensors import TensorData, TensorSpec
 from edgectl_protos.v1 import agent_pb2, telemetry_pb2
 from google.protobuf.message import DecodeError
 
 from edgectl.lab.device_values import (
     Activation,
-    BenchmarkBlock,
-    BenchmarkResult,
     DeviceInfo,
     Inference,
     Installed,
     InstalledModel,
     RolledBack,
 )
-from edgectl.lab.measurement import MemoryFigures
-from edgectl.lab.protocol import MeasurementProtocol
 
 if TYPE_CHECKING:
     from edgectl.lab.device_values import Array
 
 _MAX_TEXT = 2_000
-_Figure = TypeVar("_Figure", int, float)
 
 
 def printable(text: str) -> str:
@@ -130,74 +124,6 @@ def rollback_request(name: str) -> agent_pb2.RollbackRequest:
 
 def rolled_back(reply: agent_pb2.RollbackReply) -> RolledBack:
     return RolledBack(printable(reply.name), printable(reply.digest), printable(reply.rolled_back_digest))
-
-
-def benchmark_request(
-    name: str, digest: str, protocol: MeasurementProtocol, *, threads: int
-) -> agent_pb2.BenchmarkRequest:
-    return agent_pb2.BenchmarkRequest(
-        name=name,
-        digest=digest,
-        protocol=protocol.name,
-        warmup_seconds=protocol.warmup_seconds,
-        warmup_runs=protocol.warmup_runs,
-        blocks=protocol.blocks,
-        block_runs=protocol.block_runs,
-        block_seconds=protocol.block_seconds,
-        threads=threads,
-    )
-
-
-def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | BenchmarkResult | None:
-    """A block or the result; None for an event that a later version added.
-
-    Raises:
-        ProtocolError: the result is in a unit this version does not know.
-        RunnerError: the result lacks a figure.
-    """
-    kind = message.WhichOneof("event")
-    if kind == "block":
-        block = message.block
-        return BenchmarkBlock(block.index, tuple(block.samples_ms), block.rss_bytes)
-    return _result(message.result) if kind == "result" else None
-
-
-def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
-    if result.unit != "ms":
-        raise ProtocolError(
-            f"samples in {printable(result.unit)!r}", expected="'ms'", action="update edgectl on this host"
-        )
-    return BenchmarkResult(
-        unit=result.unit,
-        block_sizes=tuple(result.block_sizes),
-        memory=MemoryFigures(
-            program_bytes=_known("program_bytes", result.memory.program_bytes),
-            planned_bytes=result.memory.planned_bytes,  # a program may plan none
-            load_rss_bytes=_known("load_rss_bytes", result.memory.load_rss_bytes),
-            peak_rss_bytes=_known("peak_rss_bytes", result.memory.peak_rss_bytes),
-        ),
-        load_ms=_known("load_ms", result.load_ms),
-        warmup_runs=result.warmup_runs,
-        threads=result.threads,
-        evidence={printable(entry.name): _evidence(entry) for entry in result.evidence},
-    )
-
-
-def _known(what: str, value: _Figure) -> _Figure:
-    """A figure that is never 0 in truth: on the wire 0 is what was not sent."""
-    if not math.isfinite(value) or value <= 0:
-        raise RunnerError(
-            f"the result of the benchmark has {what} {value:g}",
-            expected="a positive number",
-            action="run the benchmark again; see the agent's log on the device",
-        )
-    return value
-
-
-def _evidence(entry: agent_pb2.Evidence) -> str | Unavailable:
-    if entry.WhichOneof("reading") == "value":
-        return printable(entry.value)
-    return Unavailable(printable(entry.unavailable) or "not sent")
 
 
 def infer_request(name: str, inputs: Sequence[Array]) -> agent_pb2.InferRequest:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgectl_protos.metrics import Unavailable
 
-from edgectl.lab.measurement import MemoryFigures
+from edgectl.lab.measurement import Attempt, MemoryFigures
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -100,21 +100,43 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkBlock:
-    """One block of timed runs, in milliseconds, and the runner's resident bytes after it."""
+    """One block of timed runs, in milliseconds, and its runner's resident bytes after it.
 
+    `reference` says that it is one of the reference model.
+    """
+
+    attempt: int
     index: int
+    reference: bool
     samples_ms: tuple[float, ...]
     rss_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
+class Warmup:
+    """How the process warmed up; `stable` is false where it reached its time limit first."""
+
+    runs: int
+    seconds: float
+    stable: bool
+
+
+Evidence = dict[str, str | Unavailable]
+
+
+@dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """What comes after the last block."""
+    """What comes after the last block: all of the samples, whichever blocks were streamed."""
 
     unit: str
-    block_sizes: tuple[int, ...]
+    attempts: tuple[Attempt, ...]
+    chosen: int
     memory: MemoryFigures
-    load_ms: float
-    warmup_runs: int
+    loads_ms: tuple[float, ...]
+    warmup: Warmup
     threads: int
-    evidence: dict[str, str | Unavailable]
+    cpus: tuple[int, ...]
+    evidence: Evidence
+    dropped_blocks: int
+    reference_digest: str
+    undelegated: tuple[str, ...]

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from edgectl_protos.errors import UsageError
 from edgectl_protos.spelling import describe_known
 
 # No wider than what an agent accepts.
+MAX_ATTEMPTS = 10
 MAX_BLOCKS = 1_000
 MAX_RUNS = 1_000_000
 MAX_SECONDS = 600.0
@@ -23,7 +25,13 @@ def _check(what: str, value: float, *, least: float, most: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementProtocol:
-    """Warm up for at least `warmup_seconds` and `warmup_runs`; then each block lasts at least both of its limits."""
+    """Warm up for at least `warmup_seconds` and `warmup_runs` and until the times are stable; then blocks.
+
+    Each block lasts at least both of its limits. With `max_drift` above 0 blocks alternate with blocks of the agent's
+    reference model. An attempt is accepted where its block medians vary by `max_variation` at most (coefficient of
+    variation) and the reference drifted by `max_drift` at most; else there are up to `attempts` of them, with
+    `cooldown_seconds` between. `time_limit_seconds` is for all of it; 0 leaves it to the agent.
+    """
 
     name: str
     warmup_seconds: float
@@ -31,6 +39,11 @@ class MeasurementProtocol:
     blocks: int
     block_runs: int
     block_seconds: float
+    max_variation: float = 0.03
+    max_drift: float = 0.02
+    attempts: int = 1
+    cooldown_seconds: float = 0.0
+    time_limit_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         _check("warmup_seconds", self.warmup_seconds, least=0, most=MAX_SECONDS)
@@ -38,18 +51,42 @@ class MeasurementProtocol:
         _check("blocks", self.blocks, least=1, most=MAX_BLOCKS)
         _check("block_runs", self.block_runs, least=1, most=MAX_RUNS)
         _check("block_seconds", self.block_seconds, least=0, most=MAX_SECONDS)
-        _check("warmup_seconds plus blocks times block_seconds", self.least_seconds, least=0, most=MAX_LEAST_SECONDS)
-        _check("blocks times block_runs", self.blocks * self.block_runs, least=1, most=MAX_RUNS)
+        _check("max_variation", self.max_variation, least=0, most=1)
+        _check("max_drift", self.max_drift, least=0, most=1)
+        _check("attempts", self.attempts, least=1, most=MAX_ATTEMPTS)
+        _check("cooldown_seconds", self.cooldown_seconds, least=0, most=MAX_SECONDS)
+        _check("time_limit_seconds", self.time_limit_seconds, least=0, most=2 * MAX_LEAST_SECONDS)
+        _check("the least time of all attempts", self.least_seconds, least=0, most=MAX_LEAST_SECONDS)
+        _check("blocks times block_runs times attempts", self._least_runs, least=1, most=MAX_RUNS)
 
     @property
     def least_seconds(self) -> float:
-        """It cannot take less than this."""
-        return self.warmup_seconds + self.blocks * self.block_seconds
+        """How long it takes where every attempt is needed, however fast the program is."""
+        models = 2 if self.max_drift else 1
+        attempt = models * self.blocks * self.block_seconds
+        return models * self.warmup_seconds + self.attempts * attempt + (self.attempts - 1) * self.cooldown_seconds
+
+    @property
+    def _least_runs(self) -> int:
+        return self.blocks * self.block_runs * self.attempts
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
 
 
-SHORT = MeasurementProtocol("short", warmup_seconds=0.1, warmup_runs=5, blocks=3, block_runs=100, block_seconds=0.1)
+SHORT = MeasurementProtocol(
+    "short", warmup_seconds=0.1, warmup_runs=5, blocks=3, block_runs=100, block_seconds=0.1, attempts=2
+)
 STANDARD = MeasurementProtocol(
-    "standard", warmup_seconds=0.5, warmup_runs=10, blocks=5, block_runs=40, block_seconds=0.3
+    "standard",
+    warmup_seconds=0.5,
+    warmup_runs=10,
+    blocks=5,
+    block_runs=40,
+    block_seconds=0.3,
+    attempts=4,
+    cooldown_seconds=1.0,
 )
 
 _PROTOCOLS = {entry.name: entry for entry in (SHORT, STANDARD)}

@@ -22,6 +22,9 @@ from edgectl_protos.wire import ERROR_METADATA
 _MEMORY = {"program_bytes": 1_000, "planned_bytes": 2_000, "load_rss_bytes": 3_000, "peak_rss_bytes": 4_000}
 _FOREVER_SECONDS = 1e9  # where there is no deadline, gRPC tells the end of its clock
 
+ScriptedCall = tuple[str, str, float, tuple[tuple[str, float], ...]]
+"""Kind, name, microseconds, and operators with theirs."""
+
 RpcName = str
 """Of the service's methods: "Hello", "PutBundle"..."""
 
@@ -52,12 +55,17 @@ class Script:
     hangs: frozenset[RpcName] = frozenset()
     already_present: bool = False
     blocks: tuple[tuple[float, ...], ...] = ((1.0, 1.0), (1.0, 1.0))
-    block_sizes: tuple[int, ...] | None = None  # None: those of `blocks`
+    reference: tuple[tuple[float, ...], ...] = ()
+    reasons: tuple[str, ...] = ()
+    chosen: int = 0
     sends_result: bool = True
     unit: str = "ms"
     load_ms: float = 1.5
     memory: Mapping[str, int] = field(default_factory=lambda: dict(_MEMORY))
     stops_after: int | None = None
+    digest: str = "a" * 64
+    execute_us: float = 10.0
+    calls: tuple[ScriptedCall, ...] = (("delegate", "XnnpackBackend", 10.0, (("Convolution", 8.0),)),)
     outputs: tuple[tuple[str, tuple[int, ...], bytes], ...] = ()
     records: tuple[TelemetryRecord, ...] = ()
     records_then_hang: bool = False
@@ -149,15 +157,46 @@ class _Servicer(agent_pb2_grpc.AgentServicer):
                 return
             yield agent_pb2.BenchmarkEvent(block=agent_pb2.BenchmarkBlock(index=index, samples_ms=samples))
         self._agent.blocks_sent.set()
-        sizes = self._script.block_sizes or tuple(len(block) for block in self._script.blocks)
         if self._script.sends_result:
-            result = agent_pb2.BenchmarkResult(
-                unit=self._script.unit, block_sizes=sizes, load_ms=self._script.load_ms, threads=1
+            yield agent_pb2.BenchmarkEvent(result=self._result())
+
+    def _result(self) -> agent_pb2.BenchmarkResult:
+        script = self._script
+        result = agent_pb2.BenchmarkResult(
+            unit=script.unit, chosen=script.chosen, load_ms=[script.load_ms], threads=1, cpus=[0]
+        )
+        attempt = result.attempts.add(reasons=script.reasons)
+        for samples in script.blocks:
+            attempt.candidate.add(samples_ms=samples)
+        for samples in script.reference:
+            attempt.reference.add(samples_ms=samples)
+        result.memory.CopyFrom(agent_pb2.Memory(**script.memory))
+        result.evidence.add(name="bundle_digest", value=script.digest)
+        result.evidence.add(name="governor.before", value="performance")
+        result.evidence.add(name="temperature_celsius.before", unavailable="no sensor")
+        return result
+
+    def Profile(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self._begin("Profile", request, context)
+        reply = agent_pb2.ProfileReply(runs=request.runs, threads=1, execute_p50_us=self._script.execute_us)
+        for index, (kind, name, p50_us, operators) in enumerate(self._script.calls):
+            call = reply.calls.add(index=index, kind=kind, name=name, p50_us=p50_us)
+            for operator, operator_us in operators:
+                call.operators.add(name=operator, p50_us=operator_us)
+        reply.evidence.add(name="bundle_digest", value=self._script.digest)
+        return reply
+
+    def RunPeriodic(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        self._begin("RunPeriodic", request, context)
+        yield agent_pb2.PeriodicEvent(window=agent_pb2.PeriodicWindow(releases=1, response_p50_ms=1.0))
+        if self._script.sends_result:
+            times = agent_pb2.Distribution(p50=1.0, p90=1.0, max=1.0)
+            result = agent_pb2.PeriodicResult(
+                releases=1, executed=1, response_ms=times, execute_ms=times, lateness_ms=times
             )
+            result.longest_gap_ms = result.load_ms = 1.0
             result.memory.CopyFrom(agent_pb2.Memory(**self._script.memory))
-            result.evidence.add(name="governor", value="performance")
-            result.evidence.add(name="temperature", unavailable="no sensor")
-            yield agent_pb2.BenchmarkEvent(result=result)
+            yield agent_pb2.PeriodicEvent(result=result)
 
     def Infer(self, request: Any, context: Any) -> Any:  # noqa: N802
         self._begin("Infer", request, context)

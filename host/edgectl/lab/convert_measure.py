@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Protobuf to values and back, for what the lab measures. What an agent sends is checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TypeVar
+
+from edgectl_protos.errors import ProtocolError, RunnerError
+from edgectl_protos.metrics import Unavailable
+from edgectl_protos.v1 import agent_pb2
+
+from edgectl.lab.convert import printable
+from edgectl.lab.device_values import BenchmarkBlock, BenchmarkResult, Evidence, Warmup
+from edgectl.lab.measurement import Attempt, MemoryFigures
+from edgectl.lab.periodic import Distribution, PeriodicLoad, PeriodicWindow
+from edgectl.lab.profile import ProfiledCall, ProfiledOperator
+from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.runner_choice import RunnerChoice
+
+_Figure = TypeVar("_Figure", int, float)
+
+
+def benchmark_request(
+    name: str, digest: str, protocol: MeasurementProtocol, choice: RunnerChoice
+) -> agent_pb2.BenchmarkRequest:
+    return agent_pb2.BenchmarkRequest(
+        name=name,
+        digest=digest,
+        protocol=protocol.name,
+        warmup_seconds=protocol.warmup_seconds,
+        warmup_runs=protocol.warmup_runs,
+        blocks=protocol.blocks,
+        block_runs=protocol.block_runs,
+        block_seconds=protocol.block_seconds,
+        max_variation=protocol.max_variation,
+        max_drift=protocol.max_drift,
+        attempts=protocol.attempts,
+        cooldown_seconds=protocol.cooldown_seconds,
+        time_limit_seconds=protocol.time_limit_seconds,
+        allow_undelegated=choice.allow_undelegated,
+        runner=_options(choice),
+    )
+
+
+def profile_request(
+    name: str, digest: str, choice: RunnerChoice, *, runs: int, etdump: bool
+) -> agent_pb2.ProfileRequest:
+    return agent_pb2.ProfileRequest(name=name, digest=digest, runs=runs, etdump=etdump, runner=_options(choice))
+
+
+def periodic_request(name: str, digest: str, load: PeriodicLoad, choice: RunnerChoice) -> agent_pb2.PeriodicRequest:
+    return agent_pb2.PeriodicRequest(
+        name=name,
+        digest=digest,
+        rate_hz=load.rate_hz,
+        seconds=load.seconds,
+        deadline_ms=load.deadline_ms,
+        runner=_options(choice),
+        allow_undelegated=choice.allow_undelegated,
+    )
+
+
+def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | BenchmarkResult | None:
+    """A block or the result; None for an event that a later version added.
+
+    Raises:
+        ProtocolError: the result is in a unit this version does not know.
+        RunnerError: the result lacks a figure.
+    """
+    kind = message.WhichOneof("event")
+    if kind == "block":
+        block = message.block
+        return BenchmarkBlock(block.attempt, block.index, block.reference, tuple(block.samples_ms), block.rss_bytes)
+    return _result(message.result) if kind == "result" else None
+
+
+def periodic_event(message: agent_pb2.PeriodicEvent) -> PeriodicWindow | agent_pb2.PeriodicResult | None:
+    """A window, or the result as it came; None for an event that a later version added."""
+    kind = message.WhichOneof("event")
+    if kind == "window":
+        window = message.window
+        return PeriodicWindow(
+            index=window.index,
+            releases=window.releases,
+            missed=window.missed,
+            skipped=window.skipped,
+            response_p50_ms=window.response_p50_ms,
+            response_max_ms=window.response_max_ms,
+            rss_bytes=window.rss_bytes,
+        )
+    return message.result if kind == "result" else None
+
+
+def distribution(what: str, message: agent_pb2.Distribution) -> Distribution:
+    """Raises `RunnerError` where a figure is no number of milliseconds."""
+    values = (message.p50, message.p90, message.p95, message.p99, message.max)
+    if not all(math.isfinite(value) and value >= 0 for value in values) or message.max <= 0:
+        raise RunnerError(
+            f"a distribution of {what} with {values}", expected="milliseconds", action="update the agent on the device"
+        )
+    return Distribution(
+        p50=message.p50,
+        p90=message.p90,
+        p95=message.p95 if message.HasField("p95") else None,
+        p99=message.p99 if message.HasField("p99") else None,
+        max=message.max,
+    )
+
+
+def profiled_calls(messages: Iterable[agent_pb2.ProfileCall]) -> tuple[ProfiledCall, ...]:
+    """Raises `RunnerError` where a call is of an unknown kind or its time is no number."""
+    return tuple(_call(message) for message in messages)
+
+
+def memory_figures(memory: agent_pb2.Memory) -> MemoryFigures:
+    """Raises `RunnerError` where a figure is missing."""
+    return MemoryFigures(
+        program_bytes=known("program_bytes", memory.program_bytes),
+        planned_bytes=memory.planned_bytes,  # a program may plan none
+        load_rss_bytes=known("load_rss_bytes", memory.load_rss_bytes),
+        peak_rss_bytes=known("peak_rss_bytes", memory.peak_rss_bytes),
+        load_anonymous_bytes=memory.load_anonymous_bytes or None,
+    )
+
+
+def known(what: str, value: _Figure) -> _Figure:
+    """A figure that is never 0 in truth: on the wire 0 is what was not sent.
+
+    Raises:
+        RunnerError: it was not sent, or is no positive number.
+    """
+    if not math.isfinite(value) or value <= 0:
+        raise RunnerError(
+            f"the result of the benchmark has {what} {value:g}",
+            expected="a positive number",
+            action="run the benchmark again; see the agent's log on the device",
+        )
+    return value
+
+
+def evidence(entries: Iterable[agent_pb2.Evidence]) -> Evidence:
+    return {printable(entry.name): _reading(entry) for entry in entries}
+
+
+def _options(choice: RunnerChoice) -> agent_pb2.RunnerOptions:
+    return agent_pb2.RunnerOptions(
+        threads=choice.threads, cpus=choice.cpus, nice=choice.nice, memory_limit_bytes=choice.memory_limit_bytes
+    )
+
+
+def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
+    if result.unit != "ms":
+        raise ProtocolError(
+            f"samples in {printable(result.unit)!r}", expected="'ms'", action="update edgectl on this host"
+        )
+    if not result.load_ms:
+        raise RunnerError(
+            "the result of the benchmark has no load_ms", expected="one", action="update the agent on the device"
+        )
+    return BenchmarkResult(
+        unit=result.unit,
+        attempts=tuple(_attempt(attempt) for attempt in result.attempts),
+        chosen=result.chosen,
+        memory=memory_figures(result.memory),
+        loads_ms=tuple(known("load_ms", value) for value in result.load_ms),
+        warmup=Warmup(result.warmup.runs, result.warmup.seconds, result.warmup.stable),
+        threads=result.threads,
+        cpus=tuple(result.cpus),
+        evidence=evidence(result.evidence),
+        dropped_blocks=result.dropped_blocks,
+        reference_digest=printable(result.reference_digest),
+        undelegated=tuple(map(printable, result.undelegated)),
+    )
+
+
+def _attempt(attempt: agent_pb2.BenchmarkAttempt) -> Attempt:
+    return Attempt(
+        candidate=tuple(tuple(block.samples_ms) for block in attempt.candidate),
+        reference=tuple(tuple(block.samples_ms) for block in attempt.reference),
+        reasons=tuple(map(printable, attempt.reasons)),
+    )
+
+
+def _call(message: agent_pb2.ProfileCall) -> ProfiledCall:
+    times = (message.p50_us, *(operator.p50_us for operator in message.operators))
+    if message.kind not in {"delegate", "kernel"} or not all(math.isfinite(time) and time >= 0 for time in times):
+        raise RunnerError(
+            f"a profiled call of kind {printable(message.kind)!r} with {min(times)} us",
+            expected="a delegate or a kernel, and its time",
+            action="update the agent on the device",
+        )
+    return ProfiledCall(
+        index=message.index,
+        kind="delegate" if message.kind == "delegate" else "kernel",
+        name=printable(message.name),
+        p50_us=message.p50_us,
+        operators=tuple(ProfiledOperator(printable(one.name), one.p50_us) for one in message.operators),
+    )
+
+
+def _reading(entry: agent_pb2.Evidence) -> str | Unavailable:
+    if entry.WhichOneof("reading") == "value":
+        return printable(entry.value)
+    return Unavailable(printable(entry.unavailable) or "not sent")
