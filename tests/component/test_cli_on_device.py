@@ -104,6 +104,125 @@ def test_bench_table_shows_figures_and_why_a_quantile_is_missing(
     assert "samples              4 in 2 blocks, protocol standard" in out
 
 
+def test_bench_repeated_says_how_many_were_accepted_and_how_far_they_lie_apart(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", "--repeat", "3", "-o", "json") == 0
+        assert started.calls.count("Benchmark") == 3
+    document = json.loads(capsys.readouterr().out)
+    assert (document["repeats"], document["accepted"], document["p50_spread"]) == (3, 3, 0.0)
+    assert [run["quality"] for run in document["runs"]] == ["ok"] * 3
+
+
+def test_bench_repeated_and_never_accepted_has_no_spread(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with agent(Script(device="desk", reasons=("the block medians vary",))):
+        assert edgectl("bench", str(bundle), "--on", "desk", "--repeat", "2") == 0
+    out = capsys.readouterr().out
+    assert "degraded: the block medians vary" in out
+    assert out.rstrip().endswith("0 of 2 accepted")
+
+
+def test_bench_passes_on_how_the_runner_is_to_be_started(agent: Agent, bundle: Path) -> None:
+    flags = ["--threads", "2", "--cpus", "0,2-3", "--priority", "high", "--memory-limit", "64MB", "--allow-undelegated"]
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", "--time-limit", "90s", *flags) == 0
+        request = started.requests["Benchmark"]
+    runner = request.runner
+    assert (runner.threads, list(runner.cpus), runner.nice, runner.memory_limit_bytes) == (
+        2,
+        [0, 2, 3],
+        -10,
+        64_000_000,
+    )
+    assert (request.allow_undelegated, request.time_limit_seconds) == (True, 90.0)
+
+
+def test_bench_against_an_earlier_measurement_warns_of_what_differs(
+    agent: Agent, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    earlier = tmp_path / "earlier.json"
+    command = ("bench", str(bundle), "--on", "desk", "--against", str(earlier))
+    with agent(Script(device="desk")):
+        assert edgectl(*command[:-2], "-o", "json") == 0
+        saved = json.loads(capsys.readouterr().out)
+        earlier.write_text(json.dumps(saved | {"p50": 2.0, "p50_interval": [1.9, 2.1]}))
+        assert edgectl(*command, "--protocol", "short", "-o", "json") == 0
+        out, err = capsys.readouterr()
+        comparison = json.loads(out)["comparison"]
+        assert (comparison["ratio"], comparison["distinct"]) == (0.5, True)
+        assert "warning: the protocol differs: " in err
+        assert edgectl(*command) == 0
+    out, err = capsys.readouterr()
+    assert "the intervals are apart" in out
+    assert "warning" not in err
+
+
+def test_bench_against_a_file_of_something_else_reaches_no_device(
+    agent: Agent, bundle: Path, array: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", "--against", str(array)) == 2
+        assert started.calls == []
+    assert "expected what `edgectl bench -o json` writes" in capsys.readouterr().err
+
+
+def test_bench_at_a_rate_reports_what_a_monitor_cares_about(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--rate", "30", "--deadline", "20ms", "--seconds", "2"]
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", *flags, "-o", "json") == 0
+        request = started.requests["RunPeriodic"]
+        assert "Benchmark" not in started.calls
+    assert (request.rate_hz, request.deadline_ms, request.seconds) == (30.0, 20.0, 2.0)
+    document = json.loads(capsys.readouterr().out)
+    assert {"missed", "missed_share", "jitter_ms", "longest_gap_ms", "response"} <= set(document)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--rate", "30"], "no --deadline"),
+        (["--deadline", "20ms"], "no --rate"),
+        (["--seconds", "2"], "--seconds without --rate"),
+        (["--rate", "30", "--deadline", "20ms", "--repeat", "2"], "--repeat with --rate"),
+        (["--rate", "30", "--deadline", "20ms", "--protocol", "short"], "--protocol with --rate"),
+        (["--rate", "0", "--deadline", "20ms"], "a rate of 0"),
+        (["--rate", "10000", "--deadline", "1ms", "--seconds", "3600"], "a number of releases of 3.6e+07"),
+        (["--deadline", "soon", "--rate", "3"], "'soon' is no duration"),
+        (["--memory-limit", "64"], "'64' is no size"),
+        (["--protocol", "standart"], "expected 'standard'"),
+    ],
+)
+def test_bench_flags_that_do_not_fit_reach_no_device(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str], flags: list[str], said: str
+) -> None:
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", *flags) == 2
+        assert started.calls == []
+    assert said in capsys.readouterr().err
+
+
+def test_a_program_outside_the_delegate_is_an_error_that_names_the_flag(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = Failure(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "undelegated",
+        "1 operator runs outside the delegate: aten::sin.out (99.0 % of the time)",
+        "every operator inside",
+        "ask for it with --allow-undelegated",
+    )
+    with agent(Script(device="desk", failures={"Benchmark": refused})):
+        assert edgectl("bench", str(bundle), "--on", "desk", "-o", "json") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["code"] == "undelegated"
+    assert "--allow-undelegated" in err
+
+
 def test_bench_of_a_name_that_is_not_there_says_what_is(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     with agent(Script(device="desk")) as started:
         assert edgectl("bench", "digits", "--on", "desk") == 1
