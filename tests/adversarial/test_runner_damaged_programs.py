@@ -18,8 +18,11 @@ CODES = {0, 2, 10, 12, 13}
 ONCE = ("--json", "--runs", "1", "--warmup-runs", "1", "--warmup-seconds", "0", "--threads", "1")
 
 
-def assert_clean(outcome: Outcome) -> None:
-    assert outcome.code in CODES, outcome
+OUT_OF_MEMORY = 16
+
+
+def assert_clean(outcome: Outcome, codes: set[int] = CODES) -> None:
+    assert outcome.code in codes, outcome
     assert outcome.err.count("\n") == (1 if outcome.code else 0), outcome
     assert ("error" in outcome.report) == bool(outcome.code)
 
@@ -60,6 +63,22 @@ def test_damaged_files_never_end_the_runner_by_a_signal(
         crashes += "crashed" in outcome.err
     assert codes[10] > DAMAGED_FILES // 4, codes
     assert crashes <= MOST_CRASHES, "verification shall find most damage before the runtime meets it"
+
+
+def test_damaged_files_under_a_tracer_and_a_memory_limit_end_as_cleanly(
+    edge_runner: Path, program_directory: Path, tmp_path: Path
+) -> None:
+    data = programs.dynamic_batch_program(program_directory).read_bytes()
+    rng = random.Random(5)
+    words = ("--json", "--runs", "1", "--threads", "1", "--etdump", tmp_path / "dump", "--memory-limit", "2000000")
+    path = tmp_path / "damaged.pte"
+    codes: Counter[int] = Counter()
+    for _ in range(DAMAGED_FILES):
+        path.write_bytes(rng.choice([flip_bits, overwrite_word])(data, rng))
+        outcome = run_command(edge_runner, "profile", path, *words, timeout=30)
+        assert_clean(outcome, CODES | {OUT_OF_MEMORY})
+        codes[outcome.code] += 1
+    assert codes[10] > DAMAGED_FILES // 4, codes
 
 
 def test_a_program_that_crashes_the_runtime_is_a_bad_program(

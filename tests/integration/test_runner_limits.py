@@ -5,13 +5,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
+import re
+import resource
+import signal
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import programs
-from tests.runner_client import run_command, serving
+from tests.runner_client import (
+    ERROR,
+    INFER,
+    RESULT,
+    Outcome,
+    connected,
+    read_answer,
+    request,
+    run_command,
+    serving,
+    tensors_payload,
+)
 
 ONCE = ("--json", "--runs", "1", "--warmup-runs", "0", "--warmup-seconds", "0")
 PR_CAPBSET_DROP, CAP_SYS_NICE = 24, 23
@@ -92,3 +108,144 @@ def test_a_priority_that_is_not_permitted_is_io(edge_runner: Path, program_direc
     )
     assert done.returncode == 15
     assert done.stderr.startswith("edge-runner: io: --nice -5: Permission denied; ")
+
+
+def assert_out_of_memory(outcome: Outcome, limit: int) -> None:
+    assert outcome.code == 16, outcome
+    said = re.fullmatch(
+        r"edge-runner: out_of_memory: out of memory at (\d+) MB; expected at most ([\d.]+) MB, its limit; .*\n",
+        outcome.err,
+    )
+    assert said is not None, outcome.err
+    error = outcome.report["error"]
+    assert error["code"] == "out_of_memory"
+    assert outcome.err == f"edge-runner: out_of_memory: {error['message']}\n"
+    assert int(said[1]) == round(error["peak_rss_bytes"] / 1e6)
+    assert float(said[2]) == pytest.approx(limit / 1e6, abs=0.1)
+
+
+@pytest.mark.parametrize("mode", ["bench", "run", "serve", "profile"])
+@pytest.mark.parametrize("limit", [1, 1_000, 1_000_000, 16_000_000, 40_000_000, 55_000_000])
+def test_a_program_that_needs_more_ends_out_of_memory(
+    edge_runner: Path, program_directory: Path, tmp_path: Path, mode: str, limit: int
+) -> None:
+    program = programs.large_program(program_directory)
+    wanted: dict[str, tuple[str | Path, ...]] = {
+        "run": ("--input", *programs.golden_inputs(program)),
+        "serve": ("--socket", tmp_path / "s"),
+    }
+    words: tuple[str | Path, ...] = (mode, program, "--json", "--memory-limit", str(limit), *wanted.get(mode, ()))
+    assert_out_of_memory(run_command(edge_runner, *words), limit)
+
+
+def test_what_a_program_holds_is_what_its_limit_has_to_be(edge_runner: Path, program_directory: Path) -> None:
+    program = programs.large_program(program_directory)
+    free = run_command(edge_runner, "bench", program, *ONCE).report["memory"]
+    weights = 4 * (3 * 2048 * 2048 + 2048 * 1024)
+    assert free["load_anon_bytes"] == pytest.approx(weights, rel=0.05)
+    enough = int(1.02 * free["load_anon_bytes"])
+    assert run_command(edge_runner, "bench", program, *ONCE, "--memory-limit", str(enough)).code == 0
+    short = int(0.98 * free["load_anon_bytes"])
+    assert_out_of_memory(run_command(edge_runner, "bench", program, *ONCE, "--memory-limit", str(short)), short)
+
+
+def test_planned_memory_counts(edge_runner: Path, program_directory: Path) -> None:
+    program = programs.large_plan_program(program_directory)
+    words: tuple[str | Path, ...] = (
+        "run",
+        program,
+        "--json",
+        "--input",
+        *programs.golden_inputs(program),
+        "--memory-limit",
+    )
+    assert_out_of_memory(run_command(edge_runner, *words, "32000000"), 32_000_000)
+    assert run_command(edge_runner, *words, "80000000").code == 0
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "conv_net", "layered", "embedding", "counting"])
+def test_whatever_the_limit_it_works_or_ends_out_of_memory(
+    edge_runner: Path, program_directory: Path, tmp_path: Path, name: str
+) -> None:
+    program = getattr(programs, f"{name}_program")(program_directory)
+    words = ("--json", "--runs", "3", "--warmup-runs", "2", "--threads", "2")
+    rng = random.Random(name)
+    codes = set()
+    for mode, *more in (("bench", "--warmup-seconds", "0"), ("profile", "--etdump", str(tmp_path / "dump"))):
+        for limit in [rng.randrange(1, 4_000_000) for _ in range(12)] + [rng.randrange(1, 600_000) for _ in range(12)]:
+            outcome = run_command(edge_runner, mode, program, *words, *more, "--memory-limit", str(limit), timeout=20)
+            if outcome.code:
+                assert_out_of_memory(outcome, limit)
+            codes.add(outcome.code)
+    assert codes == {0, 16}
+
+
+def test_room_for_samples_is_not_held_against_the_program(edge_runner: Path, program_directory: Path) -> None:
+    program = programs.small_cnn_program(program_directory)
+    report = run_command(edge_runner, "bench", program, *ONCE, "--memory-limit", "1000000", "--threads", "1",
+                         "--runs", "400000").report  # fmt: skip
+    assert report["blocks"] == [400_000]
+
+
+def test_a_request_that_needs_more_ends_a_serving_runner(
+    edge_runner: Path, program_directory: Path, tmp_path: Path
+) -> None:
+    program = programs.conv_net_program(program_directory)
+    loads = run_command(edge_runner, "bench", program, *ONCE).report["memory"]["load_anon_bytes"]
+    with serving(edge_runner, program, tmp_path / "s", "--memory-limit", str(loads + 300_000)) as process:
+        with connected(tmp_path / "s") as client:
+            client.sendall(request(INFER, tensors_payload([np.zeros((1, 3, 64, 64), np.float32)])))
+            assert client.recv(1) == b""
+        assert process.wait(20) == 16
+        assert process.stderr is not None
+        assert process.stderr.read().startswith("edge-runner: out_of_memory: ")
+
+
+def test_under_a_tight_limit_a_failed_request_does_not_end_a_serving_runner(
+    edge_runner: Path, program_directory: Path, tmp_path: Path
+) -> None:
+    program = programs.embedding_program(program_directory)
+    holds = run_command(edge_runner, "bench", program, *ONCE).report["memory"]["load_anon_bytes"]
+    with serving(edge_runner, program, tmp_path / "s", "--memory-limit", str(holds + 150_000)) as process:
+        with connected(tmp_path / "s") as client:
+            for index, kind in ((9, ERROR), (1, RESULT), (9, ERROR), (1, RESULT)):
+                client.sendall(request(INFER, tensors_payload([np.array([[0, 1, index]])])))
+                assert read_answer(client).kind == kind
+        assert process.poll() is None
+
+
+def test_under_a_limit_any_other_crash_stays_the_signal_it_is(
+    edge_runner: Path, program_directory: Path, tmp_path: Path
+) -> None:
+    program = programs.small_cnn_program(program_directory)
+    for number in (signal.SIGSEGV, signal.SIGABRT):
+        with serving(edge_runner, program, tmp_path / "s", "--memory-limit", "50000000") as process:
+            process.send_signal(number)
+            assert process.wait(20) == -number
+        (tmp_path / "s").unlink()
+
+
+def test_under_a_limit_a_bad_program_is_still_one(edge_runner: Path, program_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.pte").write_text("not a program, but long enough to hold a header " * 10)
+    limited = ("--memory-limit", "50000000")
+    assert run_command(edge_runner, "bench", tmp_path / "text.pte", *ONCE, *limited).code == 10
+    assert run_command(edge_runner, "bench", programs.missing_kernel_program(program_directory), *limited).code == 12
+
+
+def test_a_machine_without_memory_is_out_of_memory_too(edge_runner: Path, program_directory: Path) -> None:
+    done = subprocess.run(
+        [edge_runner, "bench", programs.small_cnn_program(program_directory), *ONCE],
+        check=False,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (4_000_000, 4_000_000)),
+    )
+    assert done.returncode == 16
+    assert re.match(r"edge-runner: out_of_memory: out of memory at \d+ MB; expected enough ", done.stderr)
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "1MB", "1.5", "", str(2**50 + 1)])
+def test_what_is_no_limit_is_usage(edge_runner: Path, program_directory: Path, limit: str) -> None:
+    outcome = run_command(edge_runner, "bench", programs.small_cnn_program(program_directory), "--memory-limit", limit)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1

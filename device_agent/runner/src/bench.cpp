@@ -5,6 +5,7 @@
 #include "bench_report.h"
 #include "block_commands.h"
 #include "blocks.h"
+#include "memory_limit.h"
 #include "modes.h"
 #include "preparation.h"
 
@@ -96,6 +97,7 @@ int bench_mode(const Words& words, const Start& start) {
   const Protocol protocol = read_protocol(arguments);
   prepare_process(arguments);
   Samples samples = reserve_samples();
+  set_memory_limit(arguments);
   Subject subject(arguments);
   samples.warmup = warm_up(subject, protocol.warmup);
 
@@ -106,6 +108,7 @@ int bench_mode(const Words& words, const Start& start) {
   } else {
     measure(subject, protocol, stream, samples);
   }
+  lift_memory_limit();
   const BenchReport report{subject, samples, start};
   if (stream || arguments.has("--json")) {
     print_json(report, !stream);

@@ -26,6 +26,8 @@ const char* exit_name(ExitCode code) {
       return "mismatch";
     case ExitCode::kIo:
       return "io";
+    case ExitCode::kOutOfMemory:
+      return "out_of_memory";
   }
   return "unknown";
 }

@@ -16,6 +16,7 @@ enum class ExitCode : int {
   kExecutionFailed = 13,
   kMismatch = 14,
   kIo = 15,
+  kOutOfMemory = 16,  // left by end_out_of_memory
 };
 
 const char* exit_name(ExitCode code);

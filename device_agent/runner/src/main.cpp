@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
+#include <exception>
 #include <new>
+#include <stdexcept>
 
 #include "failure.h"
+#include "memory_limit.h"
 #include "modes.h"
 #include "runtime_log.h"
 
@@ -50,7 +54,8 @@ constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
        edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [PROCESS]
        edge-runner --help | --version
 WARM-UP: [--warmup-seconds S] [--warmup-runs N] [--warmup-change X] [--warmup-limit-seconds S]
-PROCESS: [--method NAME] [--threads N] [--cpus LIST] [--nice N] [--die-with-parent] [--parent-pid PID])";
+PROCESS: [--method NAME] [--threads N] [--cpus LIST] [--nice N] [--memory-limit BYTES]
+         [--die-with-parent] [--parent-pid PID])";
 
 int dispatch(const std::string& mode, const Words& words, const Start& start) {
   if (mode == "info") return info_mode(words, start);
@@ -66,6 +71,16 @@ int dispatch(const std::string& mode, const Words& words, const Start& start) {
                 "expected info, bench, profile, run or serve", "see edge-runner --help");
 }
 
+[[noreturn]] void end_on_terminate() {
+  try {
+    if (std::current_exception()) std::rethrow_exception(std::current_exception());
+  } catch (const std::bad_alloc&) {
+    end_out_of_memory();
+  } catch (...) {
+  }
+  std::abort();
+}
+
 }  // namespace
 }  // namespace edge
 
@@ -73,6 +88,8 @@ int main(int count, char** values) {
   const edge::Start start{std::chrono::steady_clock::now(), edge::read_memory_figures()};
   // A reader that goes away is an error to report, not a signal to die of.
   std::signal(SIGPIPE, SIG_IGN);
+  // The runtime has places that no exception leaves.
+  std::set_terminate(edge::end_on_terminate);
   const std::string mode = count > 1 ? values[1] : "";
   const edge::Words words(values + std::min(count, 2), values + count);
   const auto given = [&](const char* option) {
@@ -85,8 +102,8 @@ int main(int count, char** values) {
   } catch (const edge::Failure& failure) {
     return edge::report_failure(failure.code(), failure.what(), json);
   } catch (const std::bad_alloc&) {
-    return edge::report_failure(edge::ExitCode::kIo,
-                                "out of memory; expected enough for the program and its tensors; free some",
-                                json);
+    edge::end_out_of_memory();
+  } catch (const std::length_error&) {  // more than an address can count
+    edge::end_out_of_memory();
   }
 }

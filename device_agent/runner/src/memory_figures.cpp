@@ -27,7 +27,8 @@ MemoryFigures read_memory_figures() {
   close(file);
   if (size <= 0) return {};
   text[size] = '\0';
-  return {field_bytes(text, "\nVmRSS:"), field_bytes(text, "\nRssAnon:"), field_bytes(text, "\nVmHWM:")};
+  return {field_bytes(text, "\nVmRSS:"), field_bytes(text, "\nRssAnon:"), field_bytes(text, "\nVmHWM:"),
+          field_bytes(text, "\nVmData:")};
 }
 
 }  // namespace edge

@@ -14,6 +14,7 @@ std::vector<OptionSpec> with_process_options(std::vector<OptionSpec> own) {
                          {"--threads", Takes::kOne},
                          {"--cpus", Takes::kOne},
                          {"--nice", Takes::kOne},
+                         {"--memory-limit", Takes::kOne},
                          {"--die-with-parent", Takes::kNothing},
                          {"--parent-pid", Takes::kOne}});
   return own;

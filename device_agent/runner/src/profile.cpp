@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "event_recorder.h"
+#include "memory_limit.h"
 #include "modes.h"
 #include "operator_times.h"
 #include "preparation.h"
@@ -144,12 +145,14 @@ int profile_mode(const Words& words, const Start&) {
   const uint64_t runs = arguments.integer("--runs", 1, kMostRuns, 20);
   const uint64_t warmup_runs = arguments.integer("--warmup-runs", 0, kMostRuns, 5);
   prepare_process(arguments);
+  set_memory_limit(arguments);
 
   std::unique_ptr<ETDumpGen> etdump;
   if (arguments.has("--etdump")) etdump = std::make_unique<ETDumpGen>();
   EventRecorder recorder(etdump.get());
   Subject subject(arguments, &recorder);
   const Profile profile = record(subject, recorder, warmup_runs, runs);
+  lift_memory_limit();
   if (etdump) write_etdump(*etdump, arguments.text("--etdump", ""));
   if (arguments.has("--json")) {
     print_json(profile);

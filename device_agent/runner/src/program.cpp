@@ -7,9 +7,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "crash_guard.h"
 #include "layout.h"
+#include "memory_limit.h"
 #include "runtime_log.h"
 
 namespace edge {
@@ -189,6 +191,7 @@ LoadedMethod::Arena::Arena(size_t size) : bytes(size), data(nullptr) {
   // Zero pages on demand: a plan's size is a claim of the file until its memory is touched.
   data = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {
+    if (allocation_failed()) throw std::bad_alloc();
     throw Failure(ExitCode::kBadProgram, "a planned buffer of " + std::to_string(bytes) + " bytes",
                   "expected one that this machine's memory holds", "use a smaller model or check the file");
   }
@@ -206,8 +209,10 @@ LoadedMethod::LoadedMethod(ProgramFile& file, const std::string& name,
   check_delegates(description_);
   plan_memory();
   clear_runtime_log();
+  forget_failed_allocations();
   Result<executorch::runtime::Method> method = file.program().load_method(name.c_str(), &*memory_, tracer);
   if (!method.ok()) {
+    if (allocation_failed()) throw std::bad_alloc();
     if (method.error() == Error::OperatorMissing) {
       const std::string line = runtime_error_line("issing operator");
       const size_t at = line.rfind(' ');
@@ -244,6 +249,7 @@ void LoadedMethod::provide_unplanned_outputs() {
     if (port.planned || !value.isTensor() || value.toTensor().const_data_ptr() != nullptr) continue;
     void* memory = method_memory_.allocate(port.bytes);
     if (memory == nullptr || method_->set_output_data_ptr(memory, port.bytes, index) != Error::Ok) {
+      if (allocation_failed()) throw std::bad_alloc();
       throw Failure(ExitCode::kBadProgram, "output " + std::to_string(index) + " has no memory planned",
                     "expected an output that takes a buffer", "export with planned output memory");
     }
@@ -290,6 +296,7 @@ void LoadedMethod::set_inputs(const std::vector<TensorView>& views) {
         ExitCode::kBadInput, "input " + std::to_string(index) + " is " + describe(views[index].spec),
         "expected " + describe(description_.inputs[index].spec), "pass a tensor of that dtype and shape");
   }
+  forget_failed_allocations();  // here and not in execute, which is timed
 }
 
 Failure LoadedMethod::execution_crash() const {
@@ -298,6 +305,7 @@ Failure LoadedMethod::execution_crash() const {
 }
 
 Failure LoadedMethod::execution_failure() const {
+  if (allocation_failed()) throw std::bad_alloc();
   const std::string line = runtime_error_line("");
   return Failure(ExitCode::kExecutionFailed,
                  "method " + description_.name + " failed" + (line.empty() ? "" : ": " + line),

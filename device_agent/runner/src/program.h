@@ -67,7 +67,7 @@ class LoadedMethod {
   void set_inputs(const std::vector<TensorView>& views);
 
   bool execute() { return method_->execute() == executorch::runtime::Error::Ok; }
-  Failure execution_failure() const;
+  Failure execution_failure() const;  // throws std::bad_alloc where that was the reason
   Failure execution_crash() const;
 
   // Valid until the next execute.

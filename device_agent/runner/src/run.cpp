@@ -9,6 +9,7 @@
 #include "arguments.h"
 #include "compare.h"
 #include "crash_guard.h"
+#include "memory_limit.h"
 #include "modes.h"
 #include "preparation.h"
 #include "tensor_files.h"
@@ -125,6 +126,7 @@ int run_mode(const Words& words, const Start& start) {
                                                          {"--rtol", Takes::kOne}}));
   const std::string model = arguments.required_model();
   prepare_process(arguments);
+  set_memory_limit(arguments);
   ProgramFile file(model);
   LoadedMethod method(file, arguments.text("--method", "forward"));
   const std::vector<Tensor> inputs =
@@ -135,6 +137,7 @@ int run_mode(const Words& words, const Start& start) {
   const Clock::time_point before = Clock::now();
   if (!method.execute()) throw method.execution_failure();
   const Times times{milliseconds_since(before), milliseconds_since(start.time)};
+  lift_memory_limit();
 
   const std::vector<TensorView> outputs = method.outputs();
   std::vector<Tensor> expected;

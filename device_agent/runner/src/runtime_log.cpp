@@ -5,9 +5,14 @@
 #include <executorch/runtime/platform/runtime.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <mutex>
-#include <vector>
+#include <string_view>
+
+#include "memory_limit.h"
 
 namespace edge {
 namespace {
@@ -15,15 +20,15 @@ namespace {
 constexpr size_t kMostLines = 16;
 constexpr size_t kLongestLine = 300;
 
+// Takes no memory: that it has run out is among what is told here.
 struct RuntimeLog {
   std::mutex mutex;
-  std::vector<std::string> lines;
+  std::array<char[kLongestLine], kMostLines> lines;
+  std::array<size_t, kMostLines> lengths;
+  size_t count = 0;
 };
 
-RuntimeLog& runtime_log() {
-  static RuntimeLog log;
-  return log;
-}
+RuntimeLog log;
 
 std::atomic<ExitCode> abort_code{ExitCode::kBadProgram};
 std::atomic<bool> abort_json{false};
@@ -31,13 +36,15 @@ std::atomic<bool> abort_json{false};
 void keep_line(et_timestamp_t, et_pal_log_level_t level, const char*, const char*, size_t,
                const char* message, size_t length) {
   if (level != et_pal_log_level_t::kError && level != et_pal_log_level_t::kFatal) return;
-  RuntimeLog& log = runtime_log();
   const std::lock_guard<std::mutex> lock(log.mutex);
-  if (log.lines.size() < kMostLines)
-    log.lines.emplace_back(message, length < kLongestLine ? length : kLongestLine);
+  if (log.count == kMostLines) return;
+  log.lengths[log.count] = std::min(length, kLongestLine);
+  std::memcpy(log.lines[log.count], message, log.lengths[log.count]);
+  ++log.count;
 }
 
 [[noreturn]] void end_process() {
+  if (ran_out_of_memory()) end_out_of_memory();
   const bool loading = abort_code == ExitCode::kBadProgram;
   const std::string line = runtime_error_line("");
   const Failure failure(
@@ -64,16 +71,15 @@ bool reports_json() { return abort_json; }
 void set_abort_code(ExitCode code) { abort_code = code; }
 
 void clear_runtime_log() {
-  RuntimeLog& log = runtime_log();
   const std::lock_guard<std::mutex> lock(log.mutex);
-  log.lines.clear();
+  log.count = 0;
 }
 
 std::string runtime_error_line(const std::string& part) {
-  RuntimeLog& log = runtime_log();
   const std::lock_guard<std::mutex> lock(log.mutex);
-  for (const std::string& line : log.lines) {
-    if (line.find(part) != std::string::npos) return line;
+  for (size_t index = 0; index < log.count; ++index) {
+    const std::string_view line(log.lines[index], log.lengths[index]);
+    if (line.find(part) != std::string_view::npos) return std::string(line);
   }
   return "";
 }

@@ -6,7 +6,9 @@
 #include <cerrno>
 
 #include "arguments.h"
+#include "crash_guard.h"
 #include "listener.h"
+#include "memory_limit.h"
 #include "modes.h"
 #include "preparation.h"
 #include "server.h"
@@ -79,6 +81,7 @@ int serve_mode(const Words& words, const Start&) {
   const std::string model = arguments.required_model();
   const uint64_t queue = arguments.integer("--queue", 1, kLongestQueue, kDefaultQueue);
   prepare_process(arguments);
+  set_memory_limit(arguments);
 
   const auto loading_began = std::chrono::steady_clock::now();
   ProgramFile file(model);
@@ -87,6 +90,8 @@ int serve_mode(const Words& words, const Start&) {
   const Listener listener = open_listener(arguments);
   Server server(method, listener.socket(), stop_on_signals(), queue);
   print_line(ready_line(file, method, load_ms, server.most_payload()));
+  std::optional<CrashGuard> guard;
+  if (arguments.has("--memory-limit")) guard.emplace();
   server.run();
   return 0;
 }
