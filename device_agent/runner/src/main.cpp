@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// edge-runner: loads, describes, times, profiles, runs and serves ExecuTorch programs. No Python, no torch.
+// edge-runner: loads, describes, times, drives, profiles, runs and serves ExecuTorch programs. No Python, no torch.
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -48,6 +48,8 @@ namespace {
 constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
        edge-runner bench MODEL [--json] [--stream] [--input FILE.npy ...] [--block-runs N] [--block-seconds S]
                          [--block-warmup-runs N] [--blocks N | --runs N | --paced] [WARM-UP] [PROCESS]
+       edge-runner periodic MODEL --rate HZ --seconds S --deadline-ms D [--json] [--stream] [--input FILE.npy ...]
+                         [WARM-UP] [PROCESS]
        edge-runner profile MODEL [--json] [--runs N] [--warmup-runs N] [--etdump FILE] [--input FILE.npy ...] [PROCESS]
        edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...]
                          [--expect FILE ... --atol X --rtol Y] [--json] [PROCESS]
@@ -60,6 +62,7 @@ PROCESS: [--method NAME] [--threads N] [--cpus LIST] [--nice N] [--memory-limit 
 int dispatch(const std::string& mode, const Words& words, const Start& start) {
   if (mode == "info") return info_mode(words, start);
   if (mode == "bench") return bench_mode(words, start);
+  if (mode == "periodic") return periodic_mode(words, start);
   if (mode == "run") return run_mode(words, start);
   if (mode == "profile") return profile_mode(words, start);
   if (mode == "serve") return serve_mode(words, start);
@@ -68,7 +71,7 @@ int dispatch(const std::string& mode, const Words& words, const Start& start) {
     return 0;
   }
   throw Failure(ExitCode::kUsage, mode.empty() ? "no mode given" : "unknown mode " + mode,
-                "expected info, bench, profile, run or serve", "see edge-runner --help");
+                "expected info, bench, periodic, profile, run or serve", "see edge-runner --help");
 }
 
 [[noreturn]] void end_on_terminate() {

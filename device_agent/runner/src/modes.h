@@ -23,6 +23,7 @@ using Words = std::vector<std::string>;
 int info_mode(const Words& words, const Start& start);
 int bench_mode(const Words& words, const Start& start);
 int run_mode(const Words& words, const Start& start);
+int periodic_mode(const Words& words, const Start& start);
 int profile_mode(const Words& words, const Start& start);
 int serve_mode(const Words& words, const Start& start);
 

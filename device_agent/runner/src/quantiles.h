@@ -18,4 +18,8 @@ inline constexpr size_t kP99Samples = 1000;
 
 Quantiles quantiles_of(std::vector<double> samples);
 
+// Of at least one value. The second reorders them.
+double quantile_of_sorted(const std::vector<double>& sorted, double quantile);
+double median_in_place(std::vector<double>& values);
+
 }  // namespace edge

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "quantiles.h"
+
 namespace edge {
 namespace {
 
@@ -30,10 +32,9 @@ class Windows {
   void add(double run, double elapsed) {
     if (window_.size() < kMostWindowRuns) window_.push_back(run);
     if (window_.size() < kLeastWindowRuns || elapsed - began_ < seconds_) return;
-    const auto middle = window_.begin() + static_cast<ptrdiff_t>(window_.size() / 2);
-    std::nth_element(window_.begin(), middle, window_.end());
-    stable_ = std::abs(*middle - median_) < change_ * median_;
-    median_ = *middle;
+    const double median = median_in_place(window_);
+    stable_ = std::abs(median - median_) < change_ * median_;
+    median_ = median;
     began_ = elapsed;
     window_.clear();
   }
