@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // bare_loop MODEL WARMUP RUNS: what a user would write. Float inputs of ones, `forward` in a loop, a clock
-// around it. Prints one line of milliseconds per run: for `Module::execute`, which copies its inputs in and
-// its outputs' handles out; then for the method inside it with the inputs set outside the clock, which is
-// what `edge-runner bench` times.
+// around it. Once warm it prints `ready`; then each line on standard input is answered with one line of
+// milliseconds per run. `module` times `Module::execute`, which copies its inputs in and its outputs' handles
+// out; `method` the method inside it with the inputs set outside the clock, which is what `edge-runner bench`
+// times.
 #include <executorch/extension/module/module.h>
 #include <executorch/extension/tensor/tensor.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <string>
 #include <vector>
 
 using executorch::aten::ScalarType;
@@ -18,11 +21,20 @@ using executorch::runtime::EValue;
 
 namespace {
 
+// As many as edge-runner's at the start of a block.
+constexpr int kUntimedRuns = 3;
+
+void check(bool worked, const char* step) {
+  if (worked) return;
+  std::fprintf(stderr, "bare_loop: %s failed\n", step);
+  std::exit(1);
+}
+
 template <typename Prepare, typename Run>
-void time_runs(int warmup, int runs, Prepare prepare, Run run) {
+void time_runs(int runs, Prepare prepare, Run run) {
   std::vector<double> samples;
   samples.reserve(static_cast<size_t>(runs));
-  for (int index = 0; index < warmup; ++index) {
+  for (int index = 0; index < kUntimedRuns; ++index) {
     prepare();
     run();
   }
@@ -35,12 +47,7 @@ void time_runs(int warmup, int runs, Prepare prepare, Run run) {
   }
   for (const double sample : samples) std::printf("%.6f ", sample);
   std::printf("\n");
-}
-
-void check(bool worked, const char* step) {
-  if (worked) return;
-  std::fprintf(stderr, "bare_loop: %s failed\n", step);
-  std::exit(1);
+  std::fflush(stdout);
 }
 
 }  // namespace
@@ -60,15 +67,26 @@ int main(int count, char** values) {
     tensors.push_back(executorch::extension::ones({info->sizes().begin(), info->sizes().end()}));
     inputs.emplace_back(*tensors.back());
   }
-  const auto nothing = [] {};
-  time_runs(warmup, runs, nothing, [&] { check(module.execute("forward", inputs).ok(), "forward"); });
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   auto* method = *module.method("forward");
 #pragma GCC diagnostic pop
+  const auto nothing = [] {};
+  const auto whole = [&] { check(module.execute("forward", inputs).ok(), "forward"); };
   const auto set_inputs = [&] {
     check(method->set_inputs({inputs.data(), inputs.size()}) == Error::Ok, "inputs");
   };
-  time_runs(warmup, runs, set_inputs, [&] { check(method->execute() == Error::Ok, "execute"); });
+  const auto inner = [&] { check(method->execute() == Error::Ok, "execute"); };
+  for (int index = 0; index < warmup; ++index) whole();
+  std::puts("ready");
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    check(line == "module" || line == "method", "usage: module or method on standard input; this");
+    if (line == "module") {
+      time_runs(runs, nothing, whole);
+    } else {
+      time_runs(runs, set_inputs, inner);
+    }
+  }
   return 0;
 }

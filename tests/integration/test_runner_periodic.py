@@ -145,7 +145,7 @@ def test_percentiles_need_their_releases(edge_runner: Path, program_directory: P
 
 def test_a_single_release_has_no_jitter(edge_runner: Path, program_directory: Path) -> None:
     program = programs.small_cnn_program(program_directory)
-    report = run_command(edge_runner, "periodic", program, "--json", *COLD, *schedule(0.01, 0.1, 100)).report  # fmt: skip
+    report = run_command(edge_runner, "periodic", program, "--json", *COLD, *schedule(0.01, 0.1, 100)).report
     assert (report["releases"], report["jitter_ms"]) == (1, None)
     assert report["longest_gap_ms"] == pytest.approx(report["response"]["max"])
 

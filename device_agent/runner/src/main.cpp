@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// edge-runner: loads, describes, times, drives, profiles, runs and serves ExecuTorch programs. No Python, no torch.
+// edge-runner: loads, describes, times, drives, profiles, runs and serves ExecuTorch programs. No Python, no
+// torch.
 #include <sys/utsname.h>
 
 #include <algorithm>
