@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
         ("lower", "edgectl.cli.lower", "lower", "Lower a model as it is to a bundle."),
         ("inspect", "edgectl.cli.inspect", "inspect", "Show what a bundle holds."),
         ("bench", "edgectl.cli.bench", "bench", "Measure latency and memory on a device."),
+        ("profile", "edgectl.cli.profile", "profile", "Show where a program's time goes, by operator."),
         ("deploy", "edgectl.cli.deploy", "deploy", "Install a bundle on a device and make it the active one."),
         ("rollback", "edgectl.cli.rollback", "rollback", "Go back to the bundle that was active before."),
         ("infer", "edgectl.cli.infer", "infer", "Run a model on a device over .npy inputs."),

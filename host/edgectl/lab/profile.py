@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,6 +13,8 @@ Kind = Literal["delegate", "kernel"]
 KERNEL_PLACE = "kernel"
 BOOKKEEPING = "executorch_prim::"
 """Kernels that only count and compare sizes; none of them can be delegated."""
+
+_NUMBER = re.compile(r" #\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,24 @@ class ProfiledCall:
     p50_us: float
     operators: tuple[ProfiledOperator, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """The delegate's name, or "kernel"."""
+        return self.name if self.kind == "delegate" else KERNEL_PLACE
+
+    def parts(self) -> Iterator[tuple[str, float]]:
+        """What its time is made of: names and microseconds; a delegate's last part is its own overhead."""
+        if self.kind == "kernel":
+            yield self.name, self.p50_us
+            return
+        yield from ((operator.name, operator.p50_us) for operator in self.operators)
+        # Medians need not add up: the operators' may be more than their call's.
+        yield "(delegate overhead)", max(0.0, self.p50_us - sum(operator.p50_us for operator in self.operators))
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileRow:
-    """Operators of one name taken together: where they ran, how often a run calls them, and their time in it.
+    """Operators of one kind taken together: where they ran, how often a run calls them, and their time in it.
 
     `place` is the delegate's name, or "kernel" for those outside a delegate; `share` (0 to 1) is of all operators.
     """
@@ -77,25 +95,24 @@ class Profile:
     etdump: bytes = field(default=b"", repr=False)
 
     def rows(self) -> tuple[ProfileRow, ...]:
-        """The table: operators by name and place, the longest first.
+        """The table: operators by kind and place, the longest first.
 
-        A delegate's own overhead (its call less its operators) is a row of its own, so that the shares add up to 1.
+        A delegate numbers its operators, from 1 in each of its calls; those of one kind are taken together. Its own
+        overhead (its call less its operators) is a row of its own, so that the shares add up to 1.
         """
         times: dict[tuple[str, str], list[float]] = {}
         for call in self.calls:
-            if call.kind == "kernel":
-                times.setdefault((call.name, KERNEL_PLACE), []).append(call.p50_us)
-                continue
-            for operator in call.operators:
-                times.setdefault((operator.name, call.name), []).append(operator.p50_us)
-            overhead = call.p50_us - sum(operator.p50_us for operator in call.operators)
-            times.setdefault(("(delegate overhead)", call.name), []).append(max(0.0, overhead))
-        total = sum(sum(values) for values in times.values()) or 1.0
-        rows = [
-            ProfileRow(name, place, len(values), sum(values), sum(values) / total)
-            for (name, place), values in times.items()
-        ]
-        return tuple(sorted(rows, key=lambda row: (-row.p50_us, row.name)))
+            for name, p50_us in call.parts():
+                times.setdefault((kind_name(name), call.place), []).append(p50_us)
+        return _ranked((name, place, values) for (name, place), values in times.items())
+
+    def each(self) -> tuple[ProfileRow, ...]:
+        """Every operator of every call in a row of its own, the longest first; `place` says in which call it was."""
+        return _ranked(
+            (name, call.place if call.kind == "kernel" else f"{call.place}, call {call.index}", [p50_us])
+            for call in self.calls
+            for name, p50_us in call.parts()
+        )
 
     def outside(self) -> tuple[ProfileRow, ...]:
         """Rows of the kernels that ran outside a delegate, the longest first, without bookkeeping."""
@@ -123,3 +140,15 @@ class Profile:
             "bundle_digest": self.bundle_digest,
             "provenance": self.provenance,
         }
+
+
+def kind_name(operator: str) -> str:
+    """`Convolution (NHWC, F32) IGEMM #2` without its number."""
+    return _NUMBER.sub("", operator)
+
+
+def _ranked(entries: Iterable[tuple[str, str, list[float]]]) -> tuple[ProfileRow, ...]:
+    found = list(entries)
+    total = sum(sum(values) for _, _, values in found) or 1.0
+    rows = (ProfileRow(name, place, len(values), sum(values), sum(values) / total) for name, place, values in found)
+    return tuple(sorted(rows, key=lambda row: (-row.p50_us, row.name)))
