@@ -201,12 +201,17 @@ def test_a_request_that_needs_more_ends_a_serving_runner(
         assert process.stderr.read().startswith("edge-runner: out_of_memory: ")
 
 
-def test_under_a_tight_limit_a_failed_request_does_not_end_a_serving_runner(
+def test_under_the_tightest_limit_a_failed_request_does_not_end_a_serving_runner(
     edge_runner: Path, program_directory: Path, tmp_path: Path
 ) -> None:
     program = programs.embedding_program(program_directory)
-    holds = run_command(edge_runner, "bench", program, *ONCE).report["memory"]["load_anon_bytes"]
-    with serving(edge_runner, program, tmp_path / "s", "--memory-limit", str(holds + 150_000)) as process:
+    inputs = programs.golden_inputs(program)
+    tightest = next(
+        limit
+        for limit in range(200_000, 2_000_000, 10_000)
+        if run_command(edge_runner, "run", program, "--memory-limit", str(limit), "--input", *inputs).code == 0
+    )
+    with serving(edge_runner, program, tmp_path / "s", "--memory-limit", str(tightest + 20_000)) as process:
         with connected(tmp_path / "s") as client:
             for index, kind in ((9, ERROR), (1, RESULT), (9, ERROR), (1, RESULT)):
                 client.sendall(request(INFER, tensors_payload([np.array([[0, 1, index]])])))

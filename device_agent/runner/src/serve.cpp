@@ -89,9 +89,9 @@ int serve_mode(const Words& words, const Start&) {
   const double load_ms = milliseconds_since(loading_began);
   const Listener listener = open_listener(arguments);
   Server server(method, listener.socket(), stop_on_signals(), queue);
-  print_line(ready_line(file, method, load_ms, server.most_payload()));
   std::optional<CrashGuard> guard;
   if (arguments.has("--memory-limit")) guard.emplace();
+  print_line(ready_line(file, method, load_ms, server.most_payload()));
   server.run();
   return 0;
 }
