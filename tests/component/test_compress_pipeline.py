@@ -119,7 +119,7 @@ def test_teacher_is_the_trained_model_before_it_was_cut(monkeypatch: pytest.Monk
     monkeypatch.setattr(
         distillation,
         "predict",
-        lambda state, inputs: asked.append(state) or predict(state, inputs),  # type: ignore[func-returns-value]
+        lambda state, inputs, **rest: asked.append(state) or predict(state, inputs, **rest),  # type: ignore[func-returns-value]
     )
     results = list(run_stages(chain(), splits(), stages(TRAIN, PRUNE, DISTILL), seed=0, observer=SilentObserver()))
     assert asked == [results[1].state]

@@ -13,6 +13,7 @@ from edgectl.compress.materialize import predict
 from edgectl.compress.stages import DistillParameters
 from edgectl.compress.state import ModelState
 from edgectl.compress.training import settings_of, train
+from edgectl.cores import NEVER_PAUSED, Work
 
 
 class DistillationLoss:
@@ -45,9 +46,10 @@ def distill(
     teacher: ModelState,
     generator: torch.Generator,
     progress: Callable[[float], None],
+    work: Work = NEVER_PAUSED,
 ) -> ModelState:
     """The state trained against `teacher`, whose outputs are computed once: nothing augments the inputs."""
-    loss = DistillationLoss(
-        predict(teacher, data.train_inputs), temperature=parameters.temperature, alpha=parameters.alpha
-    )
-    return train(state, data, settings=settings_of(parameters), loss=loss, generator=generator, progress=progress)
+    taught = predict(teacher, data.train_inputs, work=work)
+    loss = DistillationLoss(taught, temperature=parameters.temperature, alpha=parameters.alpha)
+    settings = settings_of(parameters)
+    return train(state, data, settings=settings, loss=loss, generator=generator, progress=progress, work=work)

@@ -12,6 +12,7 @@ from edgectl.compress.data import DataSplits
 from edgectl.compress.stages import FinetuneParameters
 from edgectl.compress.state import ModelState
 from edgectl.compress.training import settings_of, train
+from edgectl.cores import NEVER_PAUSED, Work
 
 
 def finetune(
@@ -21,10 +22,17 @@ def finetune(
     *,
     generator: torch.Generator,
     progress: Callable[[float], None],
+    work: Work = NEVER_PAUSED,
 ) -> ModelState:
     """The state trained with cross entropy."""
     return train(
-        state, data, settings=settings_of(parameters), loss=_cross_entropy, generator=generator, progress=progress
+        state,
+        data,
+        settings=settings_of(parameters),
+        loss=_cross_entropy,
+        generator=generator,
+        progress=progress,
+        work=work,
     )
 
 

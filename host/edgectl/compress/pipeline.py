@@ -34,6 +34,7 @@ from edgectl.compress.stages import (
 )
 from edgectl.compress.state import ModelState, parameter_count
 from edgectl.compress.training import training_steps
+from edgectl.cores import NEVER_PAUSED, Work
 
 BASELINE = "baseline"
 
@@ -139,8 +140,9 @@ def run_stages(
     *,
     seed: int,
     observer: PipelineObserver,
+    work: Work = NEVER_PAUSED,
 ) -> Iterator[StageResult]:
-    """Yield the baseline, then each stage's result as it is done.
+    """Yield the baseline, then each stage's result as it is done; between two of them `work` is at rest.
 
     A distillation's teacher is the state before the first stage that shrinks the model: what was trained, uncut.
     Each stage draws from a generator of its own, seeded by `seed` and its name, so dropping one leaves the others'
@@ -150,14 +152,14 @@ def run_stages(
         UsageError: the order of the stages is not legal; raised before anything is run.
     """
     check_order(tuple(stages))
-    return _run_stages(state, data, stages, seed=seed, observer=observer)
+    return _run_stages(state, data, stages, seed=seed, observer=observer, work=work)
 
 
 def _run_stages(
-    state: ModelState, data: DataSplits, stages: Sequence[Stage], *, seed: int, observer: PipelineObserver
+    state: ModelState, data: DataSplits, stages: Sequence[Stage], *, seed: int, observer: PipelineObserver, work: Work
 ) -> Iterator[StageResult]:
     observer.stage_started(BASELINE, 0)
-    baseline = _measured(state, data, name=BASELINE, kind=BASELINE, seconds=0.0, notes=())
+    baseline = _measured(state, data, name=BASELINE, kind=BASELINE, seconds=0.0, notes=(), work=work)
     observer.stage_finished(baseline)
     yield baseline
     teacher: ModelState | None = None
@@ -165,11 +167,14 @@ def _run_stages(
         if stage.kind != "finetune" and teacher is None:
             teacher = state
         observer.stage_started(stage.name, stage_steps(stage, data))
-        started = time.perf_counter()
         generator = torch.Generator().manual_seed(zlib.crc32(f"{seed}/{stage.name}".encode()))
-        state, notes = _apply(stage, state, data, teacher=teacher or state, generator=generator, observer=observer)
-        seconds = time.perf_counter() - started
-        result = _measured(state, data, name=stage.name, kind=stage.kind, seconds=seconds, notes=notes)
+        with work.working(f"{stage.name} stage"):
+            started = time.perf_counter()
+            state, notes = _apply(
+                stage, state, data, teacher=teacher or state, generator=generator, observer=observer, work=work
+            )
+            seconds = time.perf_counter() - started
+            result = _measured(state, data, name=stage.name, kind=stage.kind, seconds=seconds, notes=notes, work=work)
         observer.stage_finished(result)
         yield result
 
@@ -190,26 +195,31 @@ def _apply(
     teacher: ModelState,
     generator: torch.Generator,
     observer: PipelineObserver,
+    work: Work,
 ) -> tuple[ModelState, tuple[str, ...]]:
     advance = observer.stage_advanced
     match stage.parameters:
         case FinetuneParameters() as parameters:
-            return finetune(state, data, parameters, generator=generator, progress=advance), ()
+            return finetune(state, data, parameters, generator=generator, progress=advance, work=work), ()
         case DistillParameters() as parameters:
-            trained = distill(state, data, parameters, teacher=teacher, generator=generator, progress=advance)
+            trained = distill(
+                state, data, parameters, teacher=teacher, generator=generator, progress=advance, work=work
+            )
             return trained, ()
         case PruneParameters() as parameters:
             pruned = prune(state, parameters, generator=generator)
             return pruned.state, pruned.notes
         case QuantizeParameters() as parameters:
-            return quantize(state, data, parameters, generator=generator), ()
+            return quantize(state, data, parameters, generator=generator, work=work), ()
 
 
 def _measured(
-    state: ModelState, data: DataSplits, *, name: str, kind: str, seconds: float, notes: tuple[str, ...]
+    state: ModelState, data: DataSplits, *, name: str, kind: str, seconds: float, notes: tuple[str, ...], work: Work
 ) -> StageResult:
-    counted = count_macs(state)
-    correct = (predict(state, data.test_inputs).argmax(dim=1) == data.test_targets).numpy()
+    with work.working("evaluation"):
+        counted = count_macs(state)
+        predicted = predict(state, data.test_inputs, work=work)
+    correct = (predicted.argmax(dim=1) == data.test_targets).numpy()
     return StageResult(
         name=name,
         kind=kind,

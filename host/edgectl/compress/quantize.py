@@ -9,10 +9,16 @@ from edgectl.compress.data import DataSplits
 from edgectl.compress.materialize import runnable
 from edgectl.compress.stages import QuantizeParameters
 from edgectl.compress.state import ModelState, Quantization
+from edgectl.cores import NEVER_PAUSED, Work
 
 
 def quantize(
-    state: ModelState, data: DataSplits, parameters: QuantizeParameters, *, generator: torch.Generator
+    state: ModelState,
+    data: DataSplits,
+    parameters: QuantizeParameters,
+    *,
+    generator: torch.Generator,
+    work: Work = NEVER_PAUSED,
 ) -> ModelState:
     """The state to be lowered as int8; a random draw of training items calibrates, since files are often sorted.
 
@@ -23,5 +29,5 @@ def quantize(
     calibration = data.train_inputs[order].contiguous()
     edit = f"quantize {parameters.scheme}, {len(calibration)} calibration items"
     quantized = state.quantized(Quantization(parameters.scheme, calibration), edit)
-    runnable(quantized)  # convert now: a graph that cannot be quantized fails in its own stage
+    runnable(quantized, work=work)  # convert now: a graph that cannot be quantized fails in its own stage
     return quantized

@@ -24,6 +24,7 @@ from edgectl.compress.device import place, training_device
 from edgectl.compress.mac_count import macs
 from edgectl.compress.stages import DistillParameters, FinetuneParameters
 from edgectl.compress.state import ModelState
+from edgectl.cores import NEVER_PAUSED, Work
 
 _SGD_MOMENTUM = 0.9
 SMALL_STEP_MACS = 500_000_000
@@ -67,8 +68,9 @@ def train(
     loss: BatchLoss,
     generator: torch.Generator,
     progress: Callable[[float], None],
+    work: Work = NEVER_PAUSED,
 ) -> ModelState:
-    """A state with trained weights; `progress` gets the loss after every step.
+    """A state with trained weights; `progress` gets the loss after every step, and `work` breathes before it.
 
     Raises:
         CompileError: the loss is no longer finite.
@@ -77,8 +79,8 @@ def train(
     graph = state.copied_graph()
     place(graph, device)
     set_training(graph, training=True)
-    with _global_seed(generator), _threads_for(macs(state) * settings.batch_size):
-        _optimize(graph, data, settings=settings, loss=loss, generator=generator, progress=progress)
+    with work.working("training"), _global_seed(generator), _threads_for(macs(state) * settings.batch_size):
+        _optimize(graph, data, settings=settings, loss=loss, generator=generator, progress=progress, work=work)
     set_training(graph, training=False)
     place(graph, torch.device("cpu"))
     return state.edited(graph, f"train {settings.epochs} epochs, {settings.optimizer}, rate {settings.learning_rate:g}")
@@ -97,6 +99,7 @@ def _optimize(
     loss: BatchLoss,
     generator: torch.Generator,
     progress: Callable[[float], None],
+    work: Work,
 ) -> None:
     device = training_device()
     inputs, targets = data.train_inputs.to(device), data.train_targets.to(device)
@@ -107,6 +110,7 @@ def _optimize(
     for _ in range(settings.epochs):
         order = torch.randperm(len(inputs), generator=generator).to(device)
         for low, high in bounds:
+            work.breathe()
             rows = order[low:high]
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgectl.compress.paired_bound import PairedDrop, paired_drop
+from edgectl.cores import NEVER_PAUSED, Work
 
 BASELINE = "baseline"
 
@@ -39,7 +40,7 @@ class PooledStage:
     drop: PairedDrop | None
 
 
-def run_fold(recipe: Recipe, data: DataSplits, *, observer: PipelineObserver) -> Fold:
+def run_fold(recipe: Recipe, data: DataSplits, *, observer: PipelineObserver, work: Work = NEVER_PAUSED) -> Fold:
     """Run the recipe, whose first stage trains the baseline; the untrained model is left out of the results.
 
     Raises:
@@ -47,8 +48,9 @@ def run_fold(recipe: Recipe, data: DataSplits, *, observer: PipelineObserver) ->
     """
     from edgectl.compress.pipeline import initial_state, run_stages
 
-    state = initial_state(recipe, data)
-    _, trained, *compressed = run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer)
+    with work.working("model"):
+        state = initial_state(recipe, data)
+    _, trained, *compressed = run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer, work=work)
     return Fold(data, (replace(trained, name=BASELINE), *compressed))
 
 

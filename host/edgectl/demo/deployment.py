@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgectl.compress.recipe import Recipe, recipe_document
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.demo.cross_validation import Fold, PooledStage
 from edgectl.demo.outcome import DemoStage, Deployed
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from edgectl.demo.run import Progress
     from edgectl.lab.client import AgentClient
     from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.quiet import TimedJob
     from edgectl.lower.program import LoweredProgram
 
 
@@ -40,19 +43,24 @@ def measure_stages(
     client: AgentClient,
     protocol: MeasurementProtocol,
     progress: Progress,
+    work: Work = NEVER_PAUSED,
+    timed: TimedJob = nullcontext,
 ) -> MeasuredStages:
-    """Lower and time every stage of a fold on the device; nothing else of the host runs meanwhile."""
+    """Lower every stage of a fold, and time each on the device within `timed`."""
     from edgectl.lower.program import lower
 
     stages = []
     bundle = workspace
     with progress.task("lower and time the stages", total=len(fold.results) + 1) as task:
         for result, accuracy in zip(fold.results, pooled, strict=True):
-            program = lower(result.state)
             bundle = workspace / f"{result.name}.edge"
-            _write(bundle, recipe, fold, result.state, program, version=f"demo-{result.name}")
+            with work.working("lowering"):
+                program = lower(result.state, work=work)
+                work.breathe()
+                _write(bundle, recipe, fold, result.state, program, version=f"demo-{result.name}")
             installed = client.put_bundle(bundle)
-            measurement = client.benchmark(installed.name, installed.digest, protocol)
+            with timed():
+                measurement = client.benchmark(installed.name, installed.digest, protocol)
             task.advance(note=f"{result.name}: {len(program.data):,} bytes, p50 {1000 * measurement.p50:.1f} us")
             stages.append(
                 DemoStage(
@@ -64,7 +72,7 @@ def measure_stages(
                     measurement=measurement,
                 )
             )
-        int8 = lower(_quantized_baseline(fold))
+        int8 = lower(_quantized_baseline(fold), work=work)
         task.advance(note=f"int8 of the unpruned baseline: {len(int8.data):,} bytes")
     return MeasuredStages(tuple(stages), bundle, len(int8.data))
 

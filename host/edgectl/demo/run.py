@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata, resources
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from edgectl_protos.metrics import TelemetryRecord
 
 from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.demo.cross_validation import Fold, pool, run_fold
 from edgectl.demo.digits import FOLDS, load_fold
 from edgectl.demo.outcome import GRPC, MQTT, DemoOutcome, DemoSearch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from edgectl.compress.pipeline import StageResult
     from edgectl.fleet.broker import EmbeddedBroker
     from edgectl.lab.client import AgentClient
+    from edgectl.lab.quiet import TimedJob
 
 TELEMETRY_SECONDS = 1.0
 
@@ -56,8 +58,15 @@ class DemoSettings:
     seed: int = 0
 
 
-def run_demo(settings: DemoSettings, *, progress: Progress, clock: Callable[[], float] = time.monotonic) -> DemoOutcome:
-    """Run everything and return what was found.
+def run_demo(
+    settings: DemoSettings,
+    *,
+    progress: Progress,
+    work: Work = NEVER_PAUSED,
+    timed: TimedJob = nullcontext,
+    clock: Callable[[], float] = time.monotonic,
+) -> DemoOutcome:
+    """Run everything and return what was found. `work` is asked to pause; measurements are made within `timed`.
 
     Raises:
         EdgectlError: any part failed; nothing is left running.
@@ -71,13 +80,27 @@ def run_demo(settings: DemoSettings, *, progress: Progress, clock: Callable[[], 
     with TemporaryDirectory(prefix="edgectl-demo-") as folder, ExitStack() as stack:
         workspace = Path(folder)
         client, heard = _start(stack, workspace, progress)
-        folds = _cross_validate(recipe, settings, progress)
+        folds = _cross_validate(recipe, settings, progress, work)
         measured = measure_stages(
-            recipe, folds[0], pool(folds), workspace=workspace, client=client, protocol=SHORT, progress=progress
+            recipe,
+            folds[0],
+            pool(folds),
+            workspace=workspace,
+            client=client,
+            protocol=SHORT,
+            progress=progress,
+            work=work,
+            timed=timed,
         )
         deployed = deploy_and_ask(measured.bundle, folds[0], client=client, progress=progress)
         front, sampler = search_digits(
-            candidates=settings.candidates, seed=settings.seed, workspace=workspace, client=client, progress=progress
+            candidates=settings.candidates,
+            seed=settings.seed,
+            workspace=workspace,
+            client=client,
+            progress=progress,
+            work=work,
+            timed=timed,
         )
         info, bundle = client.hello(), measured.bundle.read_bytes()
     return DemoOutcome(
@@ -164,7 +187,7 @@ class _StepCounter:
     def stage_finished(self, result: StageResult) -> None: ...
 
 
-def _cross_validate(recipe: Recipe, settings: DemoSettings, progress: Progress) -> tuple[Fold, ...]:
+def _cross_validate(recipe: Recipe, settings: DemoSettings, progress: Progress, work: Work) -> tuple[Fold, ...]:
     from edgectl.compress.pipeline import stage_steps
 
     data = [load_fold(index, seed=settings.seed) for index in range(settings.folds)]
@@ -172,5 +195,6 @@ def _cross_validate(recipe: Recipe, settings: DemoSettings, progress: Progress) 
     folds = []
     with progress.task("train and compress", total=steps) as task:
         for number, fold in enumerate(data, start=1):
-            folds.append(run_fold(recipe, fold, observer=_StepCounter(task, f"fold {number} of {len(data)}")))
+            counter = _StepCounter(task, f"fold {number} of {len(data)}")
+            folds.append(run_fold(recipe, fold, observer=counter, work=work))
     return tuple(folds)

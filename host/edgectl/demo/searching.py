@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.search.front import Front
 from edgectl.workflows.search_file import parse_search
 from edgectl.workflows.search_run import search
@@ -15,11 +17,19 @@ from edgectl.workflows.search_run import search
 if TYPE_CHECKING:
     from edgectl.demo.run import Progress, Task
     from edgectl.lab.client import AgentClient
+    from edgectl.lab.quiet import TimedJob
     from edgectl.search.trial import Trial
 
 
 def search_digits(
-    *, candidates: int, seed: int, workspace: Path, client: AgentClient, progress: Progress
+    *,
+    candidates: int,
+    seed: int,
+    workspace: Path,
+    client: AgentClient,
+    progress: Progress,
+    work: Work = NEVER_PAUSED,
+    timed: TimedJob = nullcontext,
 ) -> tuple[Front, str]:
     """The front of `candidates` candidates, and the name of the sampler that chose them."""
     text = resources.files("edgectl.demo").joinpath("digits-search.yaml").read_text("utf-8")
@@ -31,6 +41,8 @@ def search_digits(
             client=client,
             candidates=candidates,
             observer=_CandidateCounter(task),
+            work=work,
+            timed=timed,
         )
     return found.front, configuration.sampler.kind
 

@@ -15,6 +15,7 @@ from edgectl_protos.errors import CompileError, InputError
 from edgectl_protos.tensors import TensorSpec
 
 from edgectl.compress.reasons import first_line
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.delegation import DelegationReport, delegation_of
 
 if TYPE_CHECKING:
@@ -42,18 +43,20 @@ def runtime_version() -> str:
     return f"executorch {metadata.version('executorch').split('+')[0]}"
 
 
-def lower(state: ModelState) -> LoweredProgram:
-    """Lower what `materialize(state)` gives: batch 1, float or int8.
+def lower(state: ModelState, *, work: Work = NEVER_PAUSED) -> LoweredProgram:
+    """Lower what `materialize(state)` gives: batch 1, float or int8. `work` breathes between phases.
 
     Raises:
         CompileError: in one line, what the exporter, the partitioner or the emitter would not take.
     """
     from edgectl.compress.materialize import materialize
 
-    return lower_graph(materialize(state), state.example_inputs)
+    return lower_graph(materialize(state, work=work), state.example_inputs, work=work)
 
 
-def lower_graph(graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...]) -> LoweredProgram:
+def lower_graph(
+    graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...], *, work: Work = NEVER_PAUSED
+) -> LoweredProgram:
     """Lower a graph as it stands, for inputs of exactly the shapes and dtypes of `example_inputs`.
 
     Raises:
@@ -61,10 +64,10 @@ def lower_graph(graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...])
     """
     started = time.perf_counter()
     inputs = tuple(tensor_spec(tensor) for tensor in example_inputs)
-    with library_noise_silenced():
-        exported = _exported(graph, example_inputs)
+    with work.working("lowering"), library_noise_silenced():
+        exported = _exported(graph, example_inputs, work)
         try:
-            data, report, delegates = _lowered(exported)
+            data, report, delegates = _lowered(exported, work)
         except Exception as error:
             raise compile_error("the model cannot be lowered", error) from error
     return LoweredProgram(
@@ -100,7 +103,7 @@ def compile_error(what: str, error: Exception) -> CompileError:
     )
 
 
-def _exported(graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...]) -> ExportedProgram:
+def _exported(graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...], work: Work) -> ExportedProgram:
     import torch
 
     from edgectl.lower.rewrites import rewrite_for_delegate
@@ -109,18 +112,21 @@ def _exported(graph: fx.GraphModule, example_inputs: tuple[torch.Tensor, ...]) -
         exported = torch.export.export(graph, example_inputs)
         unlifted: Any = exported.module()
         if rewrite_for_delegate(unlifted):
+            work.breathe()
             exported = torch.export.export(unlifted, example_inputs)
     except Exception as error:
         raise compile_error("the model cannot be exported", error) from error
     return exported
 
 
-def _lowered(exported: ExportedProgram) -> tuple[bytes, DelegationReport, tuple[str, ...]]:
+def _lowered(exported: ExportedProgram, work: Work) -> tuple[bytes, DelegationReport, tuple[str, ...]]:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
 
+    work.breathe()
     edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
     report, delegates = delegation_of(edge.exported_program())  # to_executorch rewrites the program in place
+    work.breathe()
     return bytes(edge.to_executorch().buffer), report, delegates
 
 

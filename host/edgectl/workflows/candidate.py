@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from edgectl_protos.errors import CompileError, UsageError
 from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
 from edgectl.lab.measurement import Measurement
 from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.quiet import TimedJob
 from edgectl.search.configuration import MODEL_PREFIX, SearchConfiguration
 from edgectl.search.evaluator import Evaluation, Json, ProgressCallback
 from edgectl.search.space import Choice, Dimension, Genome, Value
@@ -66,6 +67,7 @@ class CandidateEvaluator:
         build: makes the bundle.
         device: where it is timed.
         protocol: how it is timed.
+        timed: what a measurement is made within.
         clock: seconds, for the figures.
     """
 
@@ -76,12 +78,14 @@ class CandidateEvaluator:
         build: CandidateBuilder,
         device: TimingDevice,
         protocol: MeasurementProtocol,
+        timed: TimedJob = nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._configuration = configuration
         self._build = build
         self._device = device
         self._protocol = protocol
+        self._timed = timed
         self._clock = clock
 
     def evaluate(self, genome: Genome, *, progress: ProgressCallback) -> Evaluation:
@@ -93,7 +97,8 @@ class CandidateEvaluator:
             installed = self._device.put_bundle(built.bundle)
         sent = self._clock()
         progress("measure", 0.0)
-        measured = self._device.benchmark(built.name, installed.digest, self._protocol)
+        with self._timed():
+            measured = self._device.benchmark(built.name, installed.digest, self._protocol)
         seconds = {**built.seconds, "send": sent - begun, "measure": self._clock() - sent}
         if measured.unit != "ms":
             # Every candidate would end so: it is the choice of device that is wrong.

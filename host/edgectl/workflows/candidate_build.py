@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgectl.compress.recipe import Recipe, recipe_document
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.search.evaluator import ProgressCallback
 from edgectl.workflows.candidate import BuiltCandidate
 from edgectl.workflows.compress_run import content_version
@@ -26,17 +27,31 @@ class RecipeBuilder:
         data: the recipe's data entry point.
         validation: part of the training items to judge on.
         seed: of the split.
+        work: is asked to pause.
         clock: seconds, for the figures.
     """
 
-    def __init__(self, data: str, *, validation: float, seed: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        data: str,
+        *,
+        validation: float,
+        seed: int,
+        work: Work = NEVER_PAUSED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._spec = data
         self._validation = validation
         self._seed = seed
+        self._work = work
         self._clock = clock
         self._splits: DataSplits | None = None
 
     def build(self, recipe: Recipe, into: Path, *, progress: ProgressCallback) -> BuiltCandidate:
+        with self._work.working("candidate"):
+            return self._built(recipe, into, progress)
+
+    def _built(self, recipe: Recipe, into: Path, progress: ProgressCallback) -> BuiltCandidate:
         from edgectl.compress.pipeline import initial_state, run_stages
         from edgectl.lower.bundle import write_bundle
         from edgectl.lower.check import check_outputs
@@ -45,13 +60,14 @@ class RecipeBuilder:
         from edgectl.targets import load_target
 
         data = self.splits()
-        begun = self._clock()
+        begun, work = self._clock(), self._work
         state = initial_state(recipe, data)
-        results = list(run_stages(state, data, recipe.stages, seed=recipe.seed, observer=_ProgressObserver(progress)))
-        last = results[-1]
+        observer = _ProgressObserver(progress)
+        *_, last = run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer, work=work)
         trained = self._clock()
         progress("lower", 0.0)
-        program = lower(last.state)
+        program = lower(last.state, work=work)
+        work.breathe()
         golden = make_golden(last.state, data.test_inputs)
         check_outputs(program, golden)
         name = f"{recipe.name}-candidate"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgectl_protos.topics import check_name
 
 from edgectl import __version__
 from edgectl.compress.recipe import MAXIMUM_NAME, Recipe, recipe_document
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.targets import load_target
 from edgectl.workflows.output_folder import output_folder
 
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from edgectl.compress.pipeline import PipelineObserver, StageResult
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.quiet import TimedJob
     from edgectl.lower.delegation import DelegationReport
+    from edgectl.lower.golden import GoldenSet
     from edgectl.lower.program import LoweredProgram
 
 PROGRAM_FILE = "model.pte"
@@ -101,10 +105,13 @@ def compress(
     protocol: MeasurementProtocol | None,
     observer: PipelineObserver,
     on_figures: Callable[[StageFigures], None] = lambda _: None,
+    work: Work = NEVER_PAUSED,
+    timed: TimedJob = nullcontext,
 ) -> CompressRun:
     """Run the recipe and leave NAME-VERSION.edge, model.pte and stages.json in `output_dir`.
 
     The version is the first 12 digits of the SHA-256 of recipe and program: equal results have equal names.
+    `work` is asked to pause, and each measurement is made within `timed`.
 
     Raises:
         EdgectlError: the recipe, its model, data or target, a stage, the lowering or the device; nothing is written.
@@ -117,10 +124,12 @@ def compress(
         raise UsageError("a device without a measurement protocol", expected="both or neither")
     load_target(recipe.target)
     with output_folder(output_dir), _staging_folder(output_dir) as staging:
-        data = load_splits(recipe.data)
-        state = initial_state(recipe, data)
-        run = _Run(recipe, data, Path(staging), device, protocol)
-        for result in run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer):
+        with work.working("model"):
+            data = load_splits(recipe.data)
+            work.breathe()
+            state = initial_state(recipe, data)
+        run = _Run(recipe, data, Path(staging), device, protocol, work=work, timed=timed)
+        for result in run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer, work=work):
             on_figures(run.add(result))
         return run.finish(output_dir)
 
@@ -153,22 +162,20 @@ class _Run:
         staging: Path,
         device: TimingDevice | None,
         protocol: MeasurementProtocol | None,
+        *,
+        work: Work,
+        timed: TimedJob,
     ) -> None:
         self._recipe, self._data, self._staging = recipe, data, staging
         self._device, self._protocol = device, protocol
+        self._work, self._timed = work, timed
         self._figures: list[StageFigures] = []
         self._measurements: list[Measurement] = []
         self._last: tuple[Path, BundleInfo, bytes] | None = None
 
     def add(self, result: StageResult) -> StageFigures:
         """Lower a stage's model, bundle it, time it, and note its figures."""
-        from edgectl.lower.check import check_outputs
-        from edgectl.lower.golden import make_golden
-        from edgectl.lower.program import lower
-
-        program = lower(result.state)
-        golden = make_golden(result.state, self._data.test_inputs)
-        check_outputs(program, golden)
+        program, golden = self._lowered(result)
         figures = _figures(result, program)
         last = len(self._figures) == len(self._recipe.stages)  # the baseline comes first
         name = self._recipe.name if last else self._recipe.name + _STAGE_SUFFIX
@@ -212,8 +219,20 @@ class _Run:
             measurements=tuple(self._measurements),
         )
 
+    def _lowered(self, result: StageResult) -> tuple[LoweredProgram, GoldenSet]:
+        from edgectl.lower.check import check_outputs
+        from edgectl.lower.golden import make_golden
+        from edgectl.lower.program import lower
+
+        with self._work.working("lowering"):
+            program = lower(result.state, work=self._work)
+            self._work.breathe()
+            golden = make_golden(result.state, self._data.test_inputs)
+            check_outputs(program, golden)
+        return program, golden
+
     def _write(
-        self, path: Path, figures: StageFigures, program: LoweredProgram, golden: Any, *, name: str, version: str
+        self, path: Path, figures: StageFigures, program: LoweredProgram, golden: GoldenSet, *, name: str, version: str
     ) -> BundleInfo:
         from edgectl.lower.bundle import write_bundle
 
@@ -234,7 +253,8 @@ class _Run:
         if self._device is None or self._protocol is None:
             return None
         installed = self._device.put_bundle(path)
-        return self._device.benchmark(name, installed.digest, self._protocol)
+        with self._timed():
+            return self._device.benchmark(name, installed.digest, self._protocol)
 
 
 def _figures(result: StageResult, program: LoweredProgram, *, p50_ms: float | None = None) -> StageFigures:

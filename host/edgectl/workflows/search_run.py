@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lab.protocol import protocol
+from edgectl.lab.quiet import TimedJob
 from edgectl.search.configuration import SearchConfiguration, build_sampler
 from edgectl.search.evaluator import Json
 from edgectl.search.front import Front, build_front, front_document
@@ -44,17 +47,23 @@ def search(
     client: AgentClient,
     candidates: int,
     observer: SearchObserver,
+    work: Work = NEVER_PAUSED,
+    timed: TimedJob = nullcontext,
 ) -> FoundFront:
     """Search until the study in `output_dir` holds `candidates` results; what an earlier run left is gone on with.
 
-    The folder is made when the device has answered, and goes again where nothing was put into it.
+    The folder is made when the device has answered, and goes again where nothing was put into it. `work` is asked to
+    pause, and each candidate is measured within `timed`.
 
     Raises:
         UsageError: the study there was made with another configuration or on another device, or is damaged.
         EdgectlError: see `run_search`.
     """
     settings = configuration.comparable_settings(device=_board(client.info))
-    builder = RecipeBuilder(configuration.data, validation=configuration.validation, seed=configuration.seed)
+    builder = RecipeBuilder(configuration.data, validation=configuration.validation, seed=configuration.seed, work=work)
+    evaluator = CandidateEvaluator(
+        configuration, build=builder, device=client, protocol=protocol(configuration.protocol), timed=timed
+    )
     with output_folder(output_dir):
         study = Study.open(
             str(output_dir / STUDY_FILE),
@@ -65,7 +74,7 @@ def search(
         )
         outcome = run_search(
             configuration.space,
-            CandidateEvaluator(configuration, build=builder, device=client, protocol=protocol(configuration.protocol)),
+            evaluator,
             build_sampler(configuration.sampler, space=configuration.space, objectives=configuration.objectives),
             study,
             candidates=candidates,
