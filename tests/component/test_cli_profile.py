@@ -108,7 +108,7 @@ def test_each_operator_has_a_row_on_request(agents: Agents, bundle: Path, capsys
 def test_a_long_table_is_cut_unless_all_of_it_is_wanted(
     agents: Agents, bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = tuple(("kernel", f"aten::op{index}.out", 1.0, ()) for index in range(50))
+    calls = tuple(("kernel", f"aten::op{index}.out", 2.0, ()) for index in range(50))
     with agents(replace(SCRIPT, calls=calls)):
         assert edgectl("profile", bundle, "--on", "desk") == 0
         assert len(capsys.readouterr().out.splitlines()) == 2 + 31 + 1

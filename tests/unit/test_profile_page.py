@@ -140,6 +140,12 @@ def test_kernels_outside_a_delegate_are_marked_everywhere() -> None:
     assert {"kernel", "warn"}.isdisjoint(inside.classes)
 
 
+def test_a_busy_device_is_said_to_have_been() -> None:
+    busy = Page(profile_page(profile(LAYERED.calls[0]), title="cnn")).text
+    assert "50.0% of the run is in no call: between them, or the device was busy" in busy
+    assert "in no call" not in Page(profile_page(LAYERED, title="cnn")).text
+
+
 def test_the_table_and_the_provenance_are_there() -> None:
     text = Page(profile_page(LAYERED, title="cnn on pi4")).text
     assert "Convolution (NHWC, F32)\nXnnpackBackend\n2\n55.00\n57.3%" in text

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from edgectl.cli.profile_tables import MOST_ROWS, outside_line, profile_table
+from edgectl.cli.profile_tables import MOST_ROWS, profile_table, remarks
 from edgectl.lab.profile import Profile, ProfiledCall, ProfiledOperator
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,15 +84,15 @@ def test_shares_add_up_and_calls_are_counted_whatever_a_device_says(given_calls:
 
 
 def test_bookkeeping_is_no_operator_that_fell_out_of_the_delegate() -> None:
-    found = profile(kernel(0, "executorch_prim::add.Scalar", 1.0), delegate(1, 9.0, ("Add", 9.0)))
+    found = profile(kernel(0, "executorch_prim::add.Scalar", 1.0), delegate(1, 99.0, ("Add", 99.0)))
     assert found.outside() == ()
-    assert outside_line(found) == "every operator runs inside a delegate"
+    assert remarks(found) == "every operator runs inside a delegate"
 
 
 def test_kernels_outside_a_delegate_are_said_with_their_share() -> None:
-    assert outside_line(TWO_DELEGATES) == "1 kernel outside a delegate, 20.0% of the time"
-    twice = profile(kernel(0, "aten::add.out", 1.0), kernel(1, "aten::add.out", 1.0))
-    assert outside_line(twice) == "2 kernels outside a delegate, 100.0% of the time"
+    assert remarks(TWO_DELEGATES) == "1 kernel outside a delegate, 20.0% of the time"
+    twice = profile(kernel(0, "aten::add.out", 50.0), kernel(1, "aten::add.out", 50.0))
+    assert remarks(twice) == "2 kernels outside a delegate, 100.0% of the time"
 
 
 def test_a_long_table_ends_with_one_line_for_the_rest() -> None:
@@ -116,3 +116,12 @@ def test_a_program_that_calls_nothing_is_said_to() -> None:
     assert profile_table(profile(), title="cnn on pi4", each=False, every=False).empty == (
         "cnn on pi4: the program calls no operator"
     )
+
+
+def test_a_run_that_is_longer_than_its_calls_is_said_to_have_been_interrupted() -> None:
+    assert profile(kernel(0, "aten::add.out", 91.0)).unaccounted == pytest.approx(0.09)
+    assert "\n" not in remarks(profile(kernel(0, "aten::add.out", 91.0)))
+    assert remarks(profile(kernel(0, "aten::add.out", 40.0))).splitlines()[1] == (
+        "60.0% of the run is in no call: between them, or the device was busy meanwhile"
+    )
+    assert profile(kernel(0, "aten::add.out", 110.0)).unaccounted == 0.0

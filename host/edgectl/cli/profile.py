@@ -15,7 +15,7 @@ from edgectl_protos.errors import RunnerError, UsageError
 from edgectl.cli.models import active_model, bundle_path, read_bundle, upload
 from edgectl.cli.options import complete_device, current_paths, on_option, output_option
 from edgectl.cli.output import Output
-from edgectl.cli.profile_tables import circumstances_table, difference_table, outside_line, profile_table, us_text
+from edgectl.cli.profile_tables import circumstances_table, difference_table, profile_table, remarks, us_text
 from edgectl.cli.progress import Progress, open_progress
 from edgectl.cli.text import one_line
 from edgectl.cli.whole_files import Put, whole_file
@@ -87,13 +87,13 @@ def profile(
         _write(found, difference, put_etdump, put_page, title=title)
     table = profile_table(found, title=title, each=each, every=every)
     if difference is None:
-        output.show(found.document(), table, outside_line(found))
+        output.show(found.document(), table, remarks(found))
         return
     for warning in difference.warnings():
         click.echo(f"warning: {one_line(warning)}", err=True)
     compared = difference_table(difference, against=against or "", every=every)
     document = found.document() | {"difference": difference.document()}
-    output.show(document, table, outside_line(found), "", compared, "", circumstances_table(difference))
+    output.show(document, table, remarks(found), "", compared, "", circumstances_table(difference))
 
 
 @dataclass(frozen=True, slots=True)

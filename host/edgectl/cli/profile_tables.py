@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from edgectl.cli.output import Table
+from edgectl.lab.profile import MUCH_UNACCOUNTED
 
 if TYPE_CHECKING:
     from edgectl.lab.profile import Profile, ProfileRow
@@ -33,8 +34,15 @@ def profile_table(profile: Profile, *, title: str, each: bool, every: bool) -> T
     )
 
 
-def outside_line(profile: Profile) -> str:
-    """What runs outside a delegate, and its share of the time."""
+def remarks(profile: Profile) -> str:
+    """What runs outside a delegate, and what is in no call where that is much; a line each."""
+    line = _outside(profile)
+    if profile.unaccounted <= MUCH_UNACCOUNTED:
+        return line
+    return f"{line}\n{profile.unaccounted:.1%} of the run is in no call: between them, or the device was busy meanwhile"
+
+
+def _outside(profile: Profile) -> str:
     outside = profile.outside()
     if not outside:
         return "every operator runs inside a delegate"

@@ -14,6 +14,8 @@ KERNEL_PLACE = "kernel"
 BOOKKEEPING = "executorch_prim::"
 """Kernels that only count and compare sizes; none of them can be delegated."""
 
+MUCH_UNACCOUNTED = 0.1
+
 _NUMBER = re.compile(r" #\d+$")
 
 
@@ -117,6 +119,15 @@ class Profile:
     def outside(self) -> tuple[ProfileRow, ...]:
         """Rows of the kernels that ran outside a delegate, the longest first, without bookkeeping."""
         return tuple(row for row in self.rows() if row.outside)
+
+    @property
+    def unaccounted(self) -> float:
+        """The part (0 to 1) of the run's median that is in none of its calls' medians.
+
+        In a program of a few microseconds that is the loop between the calls. Otherwise the device was busy: other work
+        interrupts a whole run more often than any one call, so that runs take longer than what their calls add up to.
+        """
+        return max(0.0, 1.0 - sum(call.p50_us for call in self.calls) / self.execute_p50_us)
 
     def document(self) -> dict[str, Any]:
         """As JSON: the table, and the calls it was made of."""

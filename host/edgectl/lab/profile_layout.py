@@ -14,7 +14,7 @@ from edgectl.lab.profile import BOOKKEEPING, Profile, ProfiledCall, kind_name
 
 WIDTH = 1160.0
 BAND = 40.0
-DEPTH = 236.0
+DEPTH = 246.0
 GAP = 2.0
 HEIGHT = 2 * (BAND + GAP) + DEPTH
 FAMILIES = 5

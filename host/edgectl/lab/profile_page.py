@@ -12,7 +12,7 @@ from html import escape
 from typing import Any
 
 from edgectl.lab.convert import printable
-from edgectl.lab.profile import Profile, ProfileRow
+from edgectl.lab.profile import MUCH_UNACCOUNTED, Profile, ProfileRow
 from edgectl.lab.profile_difference import DifferenceRow, ProfileDifference
 from edgectl.lab.profile_layout import (
     BAND,
@@ -114,14 +114,23 @@ def _summary(profile: Profile) -> str:
         '<span class="muted">The tracer was at work: time a program with <code>edgectl bench</code>, and read here '
         "where its time goes.</span></p>"
     )
+    if profile.unaccounted > MUCH_UNACCOUNTED:
+        line += (
+            f"\n<p>{profile.unaccounted:.1%} of the run is in no call: between them, or the device was busy with other "
+            "things, which interrupt a whole run more often than one of its calls.</p>"
+        )
+    return f"{line}\n{_outside(profile)}"
+
+
+def _outside(profile: Profile) -> str:
     outside = profile.outside()
     if not outside:
-        return f'{line}\n<p class="muted">All operators run inside a delegate.</p>'
+        return '<p class="muted">All operators run inside a delegate.</p>'
     names = ", ".join(_text(row.name) for row in outside[:5]) + (", …" if len(outside) > 5 else "")
     share = sum(row.share for row in outside)
     calls = sum(row.calls for row in outside)
     one = "kernel runs" if calls == 1 else "kernels run"
-    return f'{line}\n<p class="warn">⚠ {calls} {one} outside a delegate, {share:.1%} of the time: {names}</p>'
+    return f'<p class="warn">⚠ {calls} {one} outside a delegate, {share:.1%} of the time: {names}</p>'
 
 
 def _picture(layout: ProfileLayout) -> str:
@@ -151,7 +160,7 @@ def _box(box: Box) -> str:
 def _label(box: Box, width: float) -> Iterator[str]:
     name = f"⚠ {box.name}" if box.kind == "kernel" else box.name
     figures = f"{_us(box.p50_us)} µs · {box.share:.1%}"
-    standing = box.height > BAND and width < _CHARACTER * min(len(name), 16)
+    standing = box.height > BAND and width < _CHARACTER * min(len(name), 24)
     if standing and width >= _LEAST_STANDING:
         # Read from the top downwards; a second line where there is room beside it.
         middle = width / 2 + (4 if width < 2 * _LINE + 4 else _LINE / 2 + 4)
