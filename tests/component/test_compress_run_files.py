@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 from edgectl.compress.pipeline import SilentObserver
 from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
+from edgectl.lab.measurement import Measurement
+from edgectl.lab.protocol import SHORT, MeasurementProtocol
 from edgectl.workflows.compress_run import CompressRun, StageFigures, compress, content_version
 from edgectl_protos.bundle import open_bundle
-from edgectl_protos.errors import DatasetError, EdgectlError, UsageError
+from edgectl_protos.errors import DatasetError, EdgectlError, UndelegatedError, UsageError
 
 TEXT = """
 version: 1
@@ -44,6 +46,21 @@ class Interrupted(SilentObserver):
     def stage_finished(self, result: object) -> None:
         if getattr(result, "name", "") == self.stage:
             raise KeyboardInterrupt
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    digest: str
+
+
+class RefusesToTime:
+    """A device that finds operators outside the delegate in every program."""
+
+    def put_bundle(self, path: Path) -> Placed:
+        return Placed(path.name)
+
+    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol) -> Measurement:
+        raise UndelegatedError("1 operator runs outside the delegate: aten::sin.out (99.0% of the time)")
 
 
 def run(output_dir: Path, *, recipe: Recipe = RECIPE, observer: SilentObserver | None = None) -> Finished:
@@ -110,6 +127,14 @@ def test_bundle_tells_where_it_came_from_and_no_time_of_day(finished: Finished) 
     assert [entry["name"] for entry in provenance["stages"]] == ["baseline", "finetune", "quantize"]
     assert not {"seconds", "p50_ms"} & set(provenance["stages"][0])
     assert finished.run.info.manifest.labels == tuple("0123456789")
+
+
+def test_a_stage_the_device_will_not_time_says_why_and_the_run_goes_on(finished: Finished, tmp_path: Path) -> None:
+    refused = compress(RECIPE, output_dir=tmp_path, device=RefusesToTime(), protocol=SHORT, observer=SilentObserver())
+    assert [figures.p50_ms for figures in refused.stages] == [None] * 3
+    assert all(figures.untimed.startswith("1 operator runs outside") for figures in refused.stages)
+    assert refused.measurements == ()
+    assert refused.info.digest == finished.run.info.digest
 
 
 def test_second_run_gives_the_same_bundle_byte_for_byte(finished: Finished, tmp_path: Path) -> None:

@@ -53,6 +53,13 @@ def test_releases_come_at_their_rate_and_windows_while_they_do(stub: Any, tmp_pa
     assert {entry.name for entry in result.evidence} >= {"bundle_digest", "governor.before", "frequency_khz.lowest"}
 
 
+def test_a_single_release_has_no_jitter(stub: Any, tmp_path: Path) -> None:
+    bundle = _placed(stub, tmp_path, small_cnn_program(program_directory()))
+    *_, last = stub.RunPeriodic(_request(bundle, rate_hz=1.0, seconds=1.0))
+    assert last.result.releases == 1
+    assert not last.result.HasField("jitter_ms")
+
+
 def test_a_deadline_that_cannot_be_met_is_missed_each_time(stub: Any, tmp_path: Path) -> None:
     bundle = _placed(stub, tmp_path, conv_net_program(program_directory()))
     *_, last = stub.RunPeriodic(_request(bundle, deadline_ms=0.002))

@@ -72,8 +72,8 @@ class PeriodicReport:
     response: Distribution
     execute: Distribution
     lateness: Distribution
-    jitter_ms: float
-    longest_gap_ms: float
+    jitter_ms: float | None
+    longest_gap_ms: float | None
     program_bytes: int
     planned_bytes: int
     load_rss_bytes: int
@@ -127,8 +127,8 @@ def _parse(document: Any) -> PeriodicWindow | PeriodicReport:
         response=_distribution(document["response"]),
         execute=_distribution(document["execute"]),
         lateness=_distribution(document["lateness"]),
-        jitter_ms=float(document["jitter_ms"]),
-        longest_gap_ms=float(document["longest_gap_ms"]),
+        jitter_ms=_optional(document["jitter_ms"]),
+        longest_gap_ms=_optional(document["longest_gap_ms"]),
         program_bytes=int(memory["program_bytes"]),
         planned_bytes=int(memory["planned_bytes"]),
         load_rss_bytes=int(memory["load_rss_bytes"]),
@@ -140,11 +140,14 @@ def _parse(document: Any) -> PeriodicWindow | PeriodicReport:
 
 
 def _distribution(document: Any) -> Distribution:
-    p95, p99 = document["p95"], document["p99"]
     return Distribution(
         p50=float(document["p50"]),
         p90=float(document["p90"]),
-        p95=None if p95 is None else float(p95),
-        p99=None if p99 is None else float(p99),
+        p95=_optional(document["p95"]),
+        p99=_optional(document["p99"]),
         max=float(document["max"]),
     )
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)

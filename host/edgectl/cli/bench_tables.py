@@ -80,8 +80,8 @@ def periodic_table(run: PeriodicRun, *, title: str) -> Table:
             ("response", _distribution(run.response)),
             ("execute", _distribution(run.execute)),
             ("late start", _distribution(run.lateness)),
-            ("jitter", f"{milliseconds_text(run.jitter_ms)} ms"),
-            ("longest gap", f"{milliseconds_text(run.longest_gap_ms)} ms"),
+            ("jitter", _interval(run.jitter_ms)),
+            ("longest gap", _interval(run.longest_gap_ms)),
             *_memory_rows(run.memory.document()),
         ),
         title=title,
@@ -111,6 +111,10 @@ def _memory_rows(memory: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _latency(value: float | None, unit: str) -> str:
     return f"{milliseconds_text(value)} {unit}" if value is not None else "too few samples"
+
+
+def _interval(value: float | None) -> str:
+    return f"{milliseconds_text(value)} ms" if value is not None else "a single start has none"
 
 
 def _distribution(values: Distribution) -> str:

@@ -60,6 +60,8 @@ class StageProgress:
         timed = f", p50 {milliseconds_text(figures.p50_ms)} ms" if figures.p50_ms is not None else ""
         size = size_text(figures.program_bytes)
         self._progress.say(f"{figures.name}: program {size}, {figures.delegation.fraction:.1%} delegated{timed}")
+        if figures.untimed:
+            self._progress.say(f"{figures.name}: not timed: {figures.untimed}")
 
 
 class SearchProgress:

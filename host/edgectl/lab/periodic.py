@@ -63,7 +63,10 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class PeriodicRun:
-    """The whole run. `missed` counts results later than the deadline, and releases that were `skipped`."""
+    """The whole run. `missed` counts results later than the deadline, and releases that were `skipped`.
+
+    Jitter is None where fewer than two releases were started, the gap where none was executed.
+    """
 
     load: PeriodicLoad
     releases: int
@@ -73,8 +76,8 @@ class PeriodicRun:
     response: Distribution
     execute: Distribution
     lateness: Distribution
-    jitter_ms: float
-    longest_gap_ms: float
+    jitter_ms: float | None
+    longest_gap_ms: float | None
     memory: MemoryFigures
     load_ms: float
     device: str

@@ -10,14 +10,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edgectl_protos.bundle import BundleInfo
-from edgectl_protos.errors import CompileError, UsageError
+from edgectl_protos.errors import CompileError, UndelegatedError, UsageError
 from edgectl_protos.topics import check_name
 
 from edgectl import __version__
@@ -58,7 +58,10 @@ class TimingDevice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """What came of a stage; `p50_ms` is None without a device, `seconds` is training and lowering."""
+    """What came of a stage; `seconds` is training and lowering.
+
+    `p50_ms` is None without a device, and where the device would not time the program; `untimed` then says why.
+    """
 
     name: str
     accuracy: float
@@ -69,6 +72,7 @@ class StageFigures:
     delegation: DelegationReport
     seconds: float
     notes: tuple[str, ...] = ()
+    untimed: str = ""
 
     def document(self) -> dict[str, Any]:
         return {
@@ -83,6 +87,7 @@ class StageFigures:
             "undelegated": dict(self.delegation.undelegated),
             "seconds": self.seconds,
             "notes": list(self.notes),
+            "untimed": self.untimed,
         }
 
 
@@ -182,10 +187,7 @@ class _Run:
         version = content_version(self._recipe, program.data)
         path = self._staging / f"{name}-{version}.edge"
         info = self._write(path, figures, program, golden, name=name, version=version)
-        measured = self._measure(path, name)
-        if measured is not None:
-            figures = _figures(result, program, p50_ms=measured.p50)
-            self._measurements.append(measured)
+        figures = self._timed_figures(figures, path, name)
         self._figures.append(figures)
         self._last = (path, info, program.data)
         return figures
@@ -249,22 +251,28 @@ class _Run:
             provenance={"recipe": recipe_document(self._recipe), "versions": _versions(), "stages": timeless},
         )
 
-    def _measure(self, path: Path, name: str) -> Measurement | None:
+    def _timed_figures(self, figures: StageFigures, path: Path, name: str) -> StageFigures:
+        """With the latency on the device; where the program falls out of its delegate, with the reason for none."""
         if self._device is None or self._protocol is None:
-            return None
+            return figures
         installed = self._device.put_bundle(path)
-        with self._timed():
-            return self._device.benchmark(name, installed.digest, self._protocol)
+        try:
+            with self._timed():
+                measured = self._device.benchmark(name, installed.digest, self._protocol)
+        except UndelegatedError as error:
+            return replace(figures, untimed=error.seen)
+        self._measurements.append(measured)
+        return replace(figures, p50_ms=measured.p50)
 
 
-def _figures(result: StageResult, program: LoweredProgram, *, p50_ms: float | None = None) -> StageFigures:
+def _figures(result: StageResult, program: LoweredProgram) -> StageFigures:
     return StageFigures(
         name=result.name,
         accuracy=result.accuracy,
         parameters=result.parameters,
         macs=result.macs,
         program_bytes=len(program.data),
-        p50_ms=p50_ms,
+        p50_ms=None,
         delegation=program.delegation,
         seconds=result.seconds + program.seconds,
         notes=result.notes,
@@ -274,7 +282,7 @@ def _figures(result: StageResult, program: LoweredProgram, *, p50_ms: float | No
 def _without_times(figures: StageFigures) -> dict[str, Any]:
     """Times differ from run to run: in the bundle they would give equal programs different digests."""
     document = figures.document()
-    return {key: value for key, value in document.items() if key not in ("p50_ms", "seconds")}
+    return {key: value for key, value in document.items() if key not in ("p50_ms", "seconds", "untimed")}
 
 
 def _versions() -> dict[str, str]:
