@@ -59,7 +59,7 @@ class RefusesToTime:
     def put_bundle(self, path: Path) -> Placed:
         return Placed(path.name)
 
-    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol) -> Measurement:
+    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol) -> Measurement:  # noqa: ARG002 - the protocol's
         raise UndelegatedError("1 operator runs outside the delegate: aten::sin.out (99.0% of the time)")
 
 
