@@ -5,7 +5,7 @@ RUNNER = $(VENV)/bin/edge-runner
 RUNNER_SOURCES = $(shell find device_agent/runner -type f)
 PROTOC = build/protoc/bin/python
 
-.PHONY: demo test fast-test check bench protos runner setup-demo setup-test clean
+.PHONY: demo test fast-test check bench protos reference runner setup-demo setup-test clean
 
 demo: setup-demo
 	@$(MAKE) --no-print-directory runner
@@ -36,6 +36,10 @@ protos:
 	$(PROTOC) -m pip install --quiet grpcio-tools==1.73.1 'setuptools<81'
 	$(PROTOC) -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos protos/edgectl_protos/v1/telemetry.proto
 	$(PROTOC) -m grpc_tools.protoc -I protos --python_out=protos --pyi_out=protos --grpc_python_out=protos protos/edgectl_protos/v1/agent.proto
+
+# The reference model that ships with the agent: the same bytes each time, and a test holds it.
+reference: setup-test
+	$(PYTHON_IN_VENV) device_agent/reference/build.py device_agent/edgectl_agent/measure/reference.pte
 
 setup-demo:
 	@VENV=$(VENV) deploy/setup.sh demo
