@@ -101,6 +101,18 @@ def test_a_block_has_its_samples() -> None:
     assert (block.samples_ms, block.rss_bytes) == ((0.5, 0.25), 7)
 
 
+@pytest.mark.parametrize("samples", ["[]", "[0.5, 0]", "[-1]", "[NaN]", "[1e999]", "3", '"0.5"'])
+def test_a_block_without_durations_is_refused(samples: str) -> None:
+    with pytest.raises(RunnerError, match="edge-runner bench printed"):
+        read_answer(f'{{"samples": {samples}, "rss_bytes": 7}}'.encode(), "bench", parse_block)
+
+
+@pytest.mark.parametrize("line", [b'{"samples": [1.0], "rss_bytes": 1e999}', b"[" * 100_000])
+def test_numbers_and_nesting_beyond_what_can_be_read_are_refused(line: bytes) -> None:
+    with pytest.raises(RunnerError, match="edge-runner bench printed"):
+        read_answer(line, "bench", parse_block)
+
+
 @pytest.mark.parametrize(
     ("line", "build"),
     [

@@ -20,7 +20,7 @@ def read_answer(line: bytes, mode: str, build: Callable[[Any], _Value]) -> _Valu
     """
     try:
         return build(json.loads(line))
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise RunnerError(
             f"edge-runner {mode} printed {line[:80]!r}", expected="its JSON lines", action="check --runner"
         ) from error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -164,10 +165,11 @@ def _warmup(document: Any) -> Warmup:
 
 
 def parse_block(document: Any) -> TimedBlock:
-    """The block in a line that `bench --paced` prints."""
-    return TimedBlock(
-        samples_ms=tuple(float(sample) for sample in document["samples"]), rss_bytes=int(document["rss_bytes"])
-    )
+    """The block in a line that `bench --paced` prints; one without samples, or with one that is none, is refused."""
+    samples = tuple(float(sample) for sample in document["samples"])
+    if not samples or not all(0 < sample < math.inf for sample in samples):
+        raise ValueError("no block of durations")
+    return TimedBlock(samples_ms=samples, rss_bytes=int(document["rss_bytes"]))
 
 
 def _summary(document: Any) -> BenchSummary:
