@@ -3,16 +3,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from edgectl_protos.errors import UndelegatedError, UsageError
+from edgectl_agent.runner.options import RunnerOptions
+from edgectl_agent.runner.periodic import PeriodicLoad, run_periodic
+from edgectl_agent.runner.runtime import find_runner
+from edgectl_protos.errors import DeadlineError, UndelegatedError, UsageError
 from edgectl_protos.v1 import agent_pb2
 
-from tests.agents import RunningAgent, error_of, eventually, put, running_agent
+from tests.agents import RunningAgent, children_of, command_of, error_of, eventually, is_alive, put, running_agent
 from tests.program_bundles import Bundle, make_bundle, program_directory
 from tests.programs import conv_net_program, portable_program, small_cnn_program
 
@@ -99,3 +106,19 @@ def test_a_cancelled_run_leaves_no_process(agent: RunningAgent, stub: Any, tmp_p
     assert next(running).HasField("window")
     running.cancel()
     eventually(lambda: agent.runner_pids() == [])
+
+
+def test_a_program_that_hangs_is_ended() -> None:
+    async def drive() -> None:
+        load = PeriodicLoad(rate_hz=10.0, seconds=1.5, deadline_ms=10.0)
+        program = small_cnn_program(program_directory())
+        events = run_periodic(find_runner(None), program, load, RunnerOptions(threads=1), grace_seconds=1.0)
+        async with aclosing(events):
+            await anext(events)
+            (runner,) = (pid for pid in children_of(os.getpid()) if b"periodic" in command_of(pid))
+            os.kill(runner, signal.SIGSTOP)
+            with pytest.raises(DeadlineError, match="still runs long after"):
+                await anext(events)
+            assert not is_alive(runner)
+
+    asyncio.run(drive())

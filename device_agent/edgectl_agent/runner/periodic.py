@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgectl_protos.errors import RunnerError, UsageError
+from edgectl_protos.errors import DeadlineError, RunnerError, UsageError
 
 from edgectl_agent.runner.answers import is_error, read_answer
 from edgectl_agent.runner.options import RunnerOptions
-from edgectl_agent.runner.process import running, tied_to_agent
+from edgectl_agent.runner.process import RunnerProcess, running, tied_to_agent
 
 MAX_RELEASES = 1 << 20
+GRACE_SECONDS = 300.0
+"""For loading, warming up and a last slow run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +87,20 @@ class PeriodicReport:
 
 
 async def run_periodic(
-    runner: Path, program: Path, load: PeriodicLoad, options: RunnerOptions
+    runner: Path, program: Path, load: PeriodicLoad, options: RunnerOptions, *, grace_seconds: float = GRACE_SECONDS
 ) -> AsyncGenerator[PeriodicWindow | PeriodicReport, None]:
     """Each window as it ends, then the report. Closing the iterator kills the process.
 
     Raises:
         EdgectlError: the process failed, or printed something else.
+        DeadlineError: it ran for `grace_seconds` more than it should; it was killed.
     """
     arguments = ["periodic", str(program), "--stream", "--rate", repr(load.rate_hz), "--seconds", repr(load.seconds)]
     arguments += ["--deadline-ms", repr(load.deadline_ms), *options.arguments(), *tied_to_agent()]
     report: PeriodicReport | None = None
+    ends = asyncio.get_running_loop().time() + load.seconds + grace_seconds
     async with running(runner, *arguments) as process:
-        async for line in process.lines():
+        while line := await _line_by(ends, process):
             parsed = None if is_error(line) else read_answer(line, "periodic", _parse)
             if isinstance(parsed, PeriodicReport):
                 report = parsed
@@ -105,6 +110,19 @@ async def run_periodic(
     if report is None:
         raise RunnerError("edge-runner periodic ended without a report", expected="one", action="run it by hand")
     yield report
+
+
+async def _line_by(ends: float, process: RunnerProcess) -> bytes:
+    """The next line, by a time of the event loop's clock."""
+    try:
+        async with asyncio.timeout_at(ends):
+            return await process.line()
+    except TimeoutError as error:
+        raise DeadlineError(
+            "edge-runner periodic still runs long after its last release was due",
+            expected="its end",
+            action="the program may hang",
+        ) from error
 
 
 def _parse(document: Any) -> PeriodicWindow | PeriodicReport:
