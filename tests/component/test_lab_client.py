@@ -246,7 +246,7 @@ def test_a_benchmark_without_a_result_is_no_measurement() -> None:
     with (
         ScriptedAgent(Script(sends_result=False)) as agent,
         connected(agent) as client,
-        pytest.raises(RunnerError, match="ended after 2 blocks without a result"),
+        pytest.raises(RunnerError, match="ended after 2 parts without a result"),
     ):
         client.benchmark("net", DIGEST, SHORT)
 

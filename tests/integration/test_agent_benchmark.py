@@ -77,6 +77,11 @@ def _endless(bundle: Bundle) -> agent_pb2.BenchmarkRequest:
     return _request(bundle, blocks=1000, block_seconds=0.2)
 
 
+def _never_accepted(bundle: Bundle, **changes: Any) -> agent_pb2.BenchmarkRequest:
+    """A single block, whose variation cannot be judged."""
+    return _request(bundle, blocks=1, **changes)
+
+
 def _benchmark_pids(agent: RunningAgent) -> list[int]:
     """The runners that wait for a command: not those of cold loads, which end by themselves."""
     return [pid for pid in agent.runner_pids() if b"--paced" in command_of(pid)]
@@ -129,12 +134,20 @@ def test_without_a_drift_limit_no_reference_model_runs(stub: Any, bundle: Bundle
 
 
 def test_an_attempt_that_is_not_accepted_is_made_again_and_all_are_kept(stub: Any, bundle: Bundle) -> None:
-    # Medians of a few microseconds never agree to within nothing.
-    *blocks, last = list(stub.Benchmark(_request(bundle, max_variation=0.0, attempts=3), timeout=60))
-    assert [event.block.attempt for event in blocks] == [0] * 7 + [1] * 7 + [2] * 7
+    *blocks, last = list(stub.Benchmark(_never_accepted(bundle, attempts=3), timeout=60))
+    assert [event.block.attempt for event in blocks] == [0] * 3 + [1] * 3 + [2] * 3
     result = last.result
-    assert [len(attempt.candidate) for attempt in result.attempts] == [3, 3, 3]
-    assert all("vary by" in attempt.reasons[0] for attempt in result.attempts)
+    assert [len(attempt.candidate) for attempt in result.attempts] == [1, 1, 1]
+    assert all("cannot be judged" in attempt.reasons[0] for attempt in result.attempts)
+
+
+def test_no_attempt_is_begun_that_the_time_limit_would_cut_and_those_before_are_the_result(
+    stub: Any, bundle: Bundle
+) -> None:
+    request = _never_accepted(bundle, attempts=10, cooldown_seconds=1.5, time_limit_seconds=6.0)
+    result = list(stub.Benchmark(request, timeout=60))[-1].result
+    assert 1 <= len(result.attempts) <= 4
+    assert all(attempt.reasons for attempt in result.attempts)
 
 
 def test_operators_outside_the_delegate_are_refused_with_their_share_of_the_time(stub: Any, tmp_path: Path) -> None:

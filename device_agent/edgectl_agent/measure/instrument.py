@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
@@ -99,7 +100,7 @@ class Instrument:
         self._conditions = conditions
         self._threads = threads
         self._observers = observers
-        self._running = ""
+        self._running: str | None = None
 
     async def benchmark(
         self, job: Job, protocol: MeasurementProtocol
@@ -171,7 +172,7 @@ class Instrument:
         try:
             with self._turn(job):
                 async with (
-                    asyncio.timeout(protocol.limit_seconds),
+                    asyncio.timeout(protocol.limit_seconds) as limit,
                     self._held(job) as slot,
                     self._observed(slot) as evidence,
                 ):
@@ -180,6 +181,7 @@ class Instrument:
                         program=slot.program,
                         protocol=protocol,
                         options=self._completed(job.options),
+                        ends=limit.when() or math.inf,
                         conditions=lambda: read_conditions(self._conditions),
                         on_block=self._announcer(job.name, slot.digest, stream),
                     )
@@ -231,15 +233,13 @@ class Instrument:
     @contextmanager
     def _turn(self, job: Job) -> Iterator[None]:
         """One measurement at a time: two would measure each other."""
-        if self._running:
-            raise StateError(
-                f"busy: a benchmark of {self._running!r} is running", expected="one at a time", action="ask again later"
-            )
+        if self._running is not None:
+            raise StateError(f"busy: {self._running!r} is measured", expected="one at a time", action="ask again later")
         self._running = job.name
         try:
             yield
         finally:
-            self._running = ""
+            self._running = None
 
 
 def _read_dump(dump: Path | None) -> bytes:

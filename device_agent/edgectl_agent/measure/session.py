@@ -68,12 +68,16 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class MeasurementSession:
-    """Measures one program; `on_block` is told of each block, and neither waits nor raises."""
+    """Measures one program; `on_block` is told of each block, and neither waits nor raises.
+
+    By `ends`, a time of the event loop's clock, the caller breaks it off: no attempt is made that would last longer.
+    """
 
     runner: Path
     program: Path
     protocol: MeasurementProtocol
     options: RunnerOptions
+    ends: float
     conditions: Callable[[], Awaitable[Conditions]]
     on_block: Callable[[MeasuredBlock], None]
 
@@ -100,11 +104,15 @@ class MeasurementSession:
 
     async def _attempts(self, candidate: PacedBench, reference: PacedBench | None) -> tuple[Attempt, ...]:
         attempts: list[Attempt] = []
+        now = asyncio.get_running_loop().time
+        cooldown = self.protocol.cooldown_seconds
         for number in range(self.protocol.attempts):
             if attempts:
-                await asyncio.sleep(self.protocol.cooldown_seconds)
+                await asyncio.sleep(cooldown)
+            begun = now()
             attempts.append(await self._attempt(number, candidate, reference))
-            if not attempts[-1].reasons:
+            ended = now()
+            if not attempts[-1].reasons or ended + cooldown + (ended - begun) > self.ends:
                 break
         return tuple(attempts)
 
