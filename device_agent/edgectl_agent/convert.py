@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Between the messages of the gRPC contract and the agent's values. Beyond `rpc/` and this file nothing sees them."""
+"""Between the messages of the gRPC contract and the agent's values.
+
+Beyond `rpc/`, this file and `convert_measure` nothing sees them.
+"""
 
 from __future__ import annotations
 

@@ -96,6 +96,24 @@ def test_a_reference_with_too_few_blocks_is_no_measurement() -> None:
         benchmark(Script(reference=((1.0,),)))
 
 
+@pytest.mark.parametrize(
+    ("block", "said"), [((), "has no samples"), ((0.0,), "a sample of"), ((math.nan,), "a sample of")]
+)
+def test_a_block_of_the_reference_that_is_none_is_no_measurement(block: tuple[float, ...], said: str) -> None:
+    with pytest.raises(RunnerError, match=said):
+        benchmark(Script(blocks=((1.0,),), reference=(block, (1.0,))))
+
+
+def test_more_blocks_than_any_protocol_has_are_refused() -> None:
+    with pytest.raises(RunnerError, match="a result with 1002 blocks; expected at most 1001"):
+        benchmark(Script(blocks=((1.0,),) * 1_002))
+
+
+def test_more_calls_than_a_program_has_are_refused() -> None:
+    with pytest.raises(RunnerError, match="a result with 100001 profiled calls"):
+        profile(Script(calls=(("kernel", "x", 1.0, ()),) * 100_001))
+
+
 def test_text_from_a_device_cannot_steer_the_terminal_or_flood_it() -> None:
     text = "\x1b]0;owned\x07\r\n\u202e" + "x" * 100_000
     failure = Failure(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Protobuf to values and back, for the lab: the only place that knows the messages. What an agent sends is checked."""
+"""Protobuf to values and back, for the lab. What an agent sends is checked; `convert_measure` has what is measured."""
 
 from __future__ import annotations
 

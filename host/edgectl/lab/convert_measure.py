@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TypeVar
 
 from edgectl_protos.errors import ProtocolError, RunnerError
@@ -13,13 +13,18 @@ from edgectl_protos.v1 import agent_pb2
 
 from edgectl.lab.convert import printable
 from edgectl.lab.device_values import BenchmarkBlock, BenchmarkResult, Evidence, Warmup
-from edgectl.lab.measurement import Attempt, MemoryFigures
+from edgectl.lab.measurement import Attempt, Blocks, MemoryFigures
 from edgectl.lab.periodic import Distribution, PeriodicLoad, PeriodicWindow
 from edgectl.lab.profile import ProfiledCall, ProfiledOperator
-from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.protocol import MAX_ATTEMPTS, MAX_BLOCKS, MeasurementProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 
 _Figure = TypeVar("_Figure", int, float)
+_Entry = TypeVar("_Entry")
+
+# A message of the longest there may be could hold millions of empty ones.
+_MAX_ENTRIES = 1_000
+_MAX_CALLS = 100_000
 
 
 def benchmark_request(
@@ -109,9 +114,10 @@ def distribution(what: str, message: agent_pb2.Distribution) -> Distribution:
     )
 
 
-def profiled_calls(messages: Iterable[agent_pb2.ProfileCall]) -> tuple[ProfiledCall, ...]:
-    """Raises `RunnerError` where a call is of an unknown kind or its time is no number."""
-    return tuple(_call(message) for message in messages)
+def profiled_calls(messages: Sequence[agent_pb2.ProfileCall]) -> tuple[ProfiledCall, ...]:
+    """Raises `RunnerError` where there are too many, or a call is of an unknown kind, or its time is no number."""
+    calls = _bounded("profiled calls", messages, _MAX_CALLS)
+    return tuple(_call(message) for message in calls)
 
 
 def memory_figures(memory: agent_pb2.Memory) -> MemoryFigures:
@@ -133,15 +139,29 @@ def known(what: str, value: _Figure) -> _Figure:
     """
     if not math.isfinite(value) or value <= 0:
         raise RunnerError(
-            f"the result of the benchmark has {what} {value:g}",
+            f"the device's result has {what} {value:g}",
             expected="a positive number",
-            action="run the benchmark again; see the agent's log on the device",
+            action="measure again; see the agent's log on the device",
         )
     return value
 
 
-def evidence(entries: Iterable[agent_pb2.Evidence]) -> Evidence:
-    return {printable(entry.name): _reading(entry) for entry in entries}
+def evidence(entries: Sequence[agent_pb2.Evidence]) -> Evidence:
+    """Raises `RunnerError` where there are too many."""
+    return {printable(entry.name): _reading(entry) for entry in _bounded("entries of evidence", entries)}
+
+
+def cpus(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Raises `RunnerError` where there are too many."""
+    return tuple(_bounded("processors", numbers))
+
+
+def _bounded(what: str, entries: Sequence[_Entry], most: int = _MAX_ENTRIES) -> Sequence[_Entry]:
+    if len(entries) > most:
+        raise RunnerError(
+            f"a result with {len(entries)} {what}", expected=f"at most {most}", action="update the agent on the device"
+        )
+    return entries
 
 
 def _options(choice: RunnerChoice) -> agent_pb2.RunnerOptions:
@@ -161,26 +181,31 @@ def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
         )
     return BenchmarkResult(
         unit=result.unit,
-        attempts=tuple(_attempt(attempt) for attempt in result.attempts),
+        attempts=tuple(_attempt(attempt) for attempt in _bounded("attempts", result.attempts, MAX_ATTEMPTS)),
         chosen=result.chosen,
         memory=memory_figures(result.memory),
-        loads_ms=tuple(known("load_ms", value) for value in result.load_ms),
+        loads_ms=tuple(known("load_ms", value) for value in _bounded("cold loads", result.load_ms)),
         warmup=Warmup(result.warmup.runs, result.warmup.seconds, result.warmup.stable),
         threads=result.threads,
-        cpus=tuple(result.cpus),
+        cpus=cpus(result.cpus),
         evidence=evidence(result.evidence),
         dropped_blocks=result.dropped_blocks,
         reference_digest=printable(result.reference_digest),
-        undelegated=tuple(map(printable, result.undelegated)),
+        undelegated=tuple(map(printable, _bounded("operators outside", result.undelegated))),
     )
 
 
 def _attempt(attempt: agent_pb2.BenchmarkAttempt) -> Attempt:
     return Attempt(
-        candidate=tuple(tuple(block.samples_ms) for block in attempt.candidate),
-        reference=tuple(tuple(block.samples_ms) for block in attempt.reference),
-        reasons=tuple(map(printable, attempt.reasons)),
+        candidate=_blocks(attempt.candidate),
+        reference=_blocks(attempt.reference),
+        reasons=tuple(map(printable, _bounded("reasons", attempt.reasons))),
     )
+
+
+def _blocks(messages: Sequence[agent_pb2.BlockSamples]) -> Blocks:
+    # The reference model has a block more than the candidate.
+    return tuple(tuple(block.samples_ms) for block in _bounded("blocks", messages, MAX_BLOCKS + 1))
 
 
 def _call(message: agent_pb2.ProfileCall) -> ProfiledCall:
@@ -196,7 +221,10 @@ def _call(message: agent_pb2.ProfileCall) -> ProfiledCall:
         kind="delegate" if message.kind == "delegate" else "kernel",
         name=printable(message.name),
         p50_us=message.p50_us,
-        operators=tuple(ProfiledOperator(printable(one.name), one.p50_us) for one in message.operators),
+        operators=tuple(
+            ProfiledOperator(printable(one.name), one.p50_us)
+            for one in _bounded("operators in a call", message.operators, _MAX_CALLS)
+        ),
     )
 
 

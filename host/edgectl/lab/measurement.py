@@ -178,10 +178,11 @@ def _reference(attempt: Attempt, digest: str, unit: str) -> Reference | None:
         return None
     if len(attempt.reference) != len(attempt.candidate) + 1:
         raise _unusable(f"{len(attempt.reference)} blocks of the reference model", f"{len(attempt.candidate) + 1}")
+    pooled = _pooled(attempt.reference, unit)
     beside = [_median(block) for block in attempt.reference]
     ratios = [2 * _median(block) / (beside[index] + beside[index + 1]) for index, block in enumerate(attempt.candidate)]
     return Reference(
-        p50=quantile(sorted(_pooled(attempt.reference, unit)), 0.5),
+        p50=quantile(sorted(pooled), 0.5),
         ratio=quantile(sorted(ratios), 0.5),
         digest=digest,
     )

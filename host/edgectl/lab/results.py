@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device measured, put together with what it says of itself: figures with their provenance. Pure."""
+"""What a device measured, put together with what it says of itself: figures with their provenance."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def periodic_run(
         load_ms=convert_measure.known("load_ms", result.load_ms),
         device=info.name,
         bundle_digest=_digest_of(evidence),
-        provenance=_provenance(info, choice, evidence, threads=result.threads, cpus=tuple(result.cpus)),
+        provenance=_provenance(info, choice, evidence, threads=result.threads, cpus=convert_measure.cpus(result.cpus)),
     )
 
 
