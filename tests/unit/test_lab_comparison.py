@@ -58,6 +58,12 @@ def test_a_provenance_that_differs_is_a_warning_with_both_sides(provenance: dict
     assert " now, " in warning
 
 
+def test_what_a_file_says_cannot_steer_the_terminal() -> None:
+    warning, *_ = compare(_document(), _document(device="\x9b2J\u202e")).warnings
+    assert warning.startswith("the device differs: pi4 now, ")
+    assert warning.isprintable()
+
+
 def test_ratios_to_different_reference_models_are_not_set_against_each_other() -> None:
     found = compare(_document(), _document(reference={"p50": 1.0, "ratio": 1.0, "digest": "other"}))
     assert found.relative is None
@@ -91,6 +97,8 @@ def test_a_saved_measurement_comes_back(tmp_path: Path) -> None:
         b'{"unit": "ms", "p50": 1}',
         json.dumps(_document(p50_interval=[1])).encode(),
         json.dumps(_document() | {"p50": -1.0}).encode(),
+        json.dumps(_document() | {"p50": 10**400}).encode(),
+        json.dumps(_document(device=[[[[[[[0]]]]]]])).encode(),
         json.dumps(_document() | {"p50": "1"}).encode(),
         json.dumps(_document(reference={})).encode(),
         json.dumps(_document(provenance=3)).encode(),

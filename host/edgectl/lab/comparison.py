@@ -7,7 +7,6 @@ Both are taken as the JSON that `edgectl bench` writes, so that one may be a fil
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,10 @@ from typing import Any
 
 from edgectl_protos.errors import UsageError
 
+from edgectl.lab.circumstances import found_at, in_words, is_shallow
+
 _MAX_BYTES = 256 << 20
+_MOST_FIGURE = 1e15
 
 _CIRCUMSTANCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the unit", ("unit",)),
@@ -24,6 +26,7 @@ _CIRCUMSTANCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the architecture", ("provenance", "device", "architecture")),
     ("the runtime", ("provenance", "device", "runtime")),
     ("the kernel", ("provenance", "device", "kernel")),
+    ("edgectl", ("provenance", "host_version")),
     ("the agent", ("provenance", "device", "agent_version")),
     ("the protocol", ("provenance", "protocol")),
     ("the number of threads", ("provenance", "threads")),
@@ -86,9 +89,9 @@ def circumstances_that_differ(current: Mapping[str, Any], earlier: Mapping[str, 
     """What two figures depend on and do not share, one line each."""
     lines = []
     for what, path in _CIRCUMSTANCES:
-        now, before = _at(current, path), _at(earlier, path)
+        now, before = found_at(current, path), found_at(earlier, path)
         if now != before:
-            lines.append(f"{what} differs: {_shown(now)} now, {_shown(before)} before")
+            lines.append(f"{what} differs: {in_words(now)} now, {in_words(before)} before")
     return tuple(lines)
 
 
@@ -99,13 +102,16 @@ def read_measurement(path: Path) -> dict[str, Any]:
         UsageError: the file cannot be read, or holds something else.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _no_measurement(path, f"{path.stat().st_size} bytes")
-        document: Any = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(
             f"{path}: {error.strerror}", expected="the JSON of an earlier `edgectl bench`", action="correct the path"
         ) from error
+    if len(data) > _MAX_BYTES:
+        raise _no_measurement(path, f"more than {_MAX_BYTES} bytes")
+    try:
+        document: Any = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise _no_measurement(path, "no JSON") from error
     if not _is_measurement(document):
@@ -121,14 +127,14 @@ def _is_measurement(document: Any) -> bool:
         if reference is not None:
             figures.append(reference["ratio"])
             str(reference["digest"])
-        named = isinstance(document["unit"], str) and isinstance(document["provenance"], dict)
+        named = isinstance(document["unit"], str) and isinstance(document["provenance"], dict) and is_shallow(document)
         return named and all(_positive(figure) for figure in figures) and "quality" in document
     except (KeyError, TypeError, ValueError):
         return False
 
 
 def _positive(figure: Any) -> bool:
-    return isinstance(figure, int | float) and math.isfinite(figure) and figure > 0
+    return isinstance(figure, int | float) and 0 < figure < _MOST_FIGURE
 
 
 def _no_measurement(path: Path, seen: str) -> UsageError:
@@ -142,14 +148,3 @@ def _no_measurement(path: Path, seen: str) -> UsageError:
 def _degraded(current: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:
     named = (("this", current), ("the earlier", earlier))
     return [f"{which} measurement is degraded" for which, one in named if one["quality"] != "ok"]
-
-
-def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = document
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _shown(value: Any) -> str:
-    return "unknown" if value is None else json.dumps(value, ensure_ascii=False)[:200]

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgectl.lab.circumstances import found_at, in_words
 from edgectl.lab.convert import printable
 from edgectl.lab.profile import Profile, ProfileRow
 
@@ -25,7 +24,6 @@ _CIRCUMSTANCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("edgectl", ("host_version",)),
 )
 _MOST_FEATURES = 12
-_MOST_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +145,16 @@ def _circumstances(here: Profile, there: Profile) -> tuple[Circumstance, ...]:
         ("threads", here.threads, there.threads),
         ("runs", here.runs, there.runs),
     ]
-    pairs += [(what, _at(here.provenance, path), _at(there.provenance, path)) for what, path in _CIRCUMSTANCES]
-    differing = [Circumstance(what, _shown(ours), _shown(theirs)) for what, ours, theirs in pairs if ours != theirs]
+    pairs += [
+        (what, found_at(here.provenance, path), found_at(there.provenance, path)) for what, path in _CIRCUMSTANCES
+    ]
+    differing = [Circumstance(what, in_words(ours), in_words(theirs)) for what, ours, theirs in pairs if ours != theirs]
     return (*differing, *_features(here, there))
 
 
 def _features(here: Profile, there: Profile) -> tuple[Circumstance, ...]:
     """The features of the processor that only one of them has."""
-    ours, theirs = (_at(profile.provenance, ("device", "cpu_features")) for profile in (here, there))
+    ours, theirs = (found_at(profile.provenance, ("device", "cpu_features")) for profile in (here, there))
     if not isinstance(ours, list) or not isinstance(theirs, list):
         return ()
     mine, others = ({text for text in given if isinstance(text, str)} for given in (ours, theirs))
@@ -167,22 +167,6 @@ def _listed(features: set[str]) -> str:
     names = sorted(features)
     more = f" and {len(names) - _MOST_FEATURES} more" if len(names) > _MOST_FEATURES else ""
     return printable(" ".join(names[:_MOST_FEATURES]) + more) or "none"
-
-
-def _at(document: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    value: Any = document
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not given"
-    if isinstance(value, Mapping) and "unavailable" in value:
-        return printable(f"unavailable: {value['unavailable']}")[:_MOST_CHARACTERS]
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return printable(text)[:_MOST_CHARACTERS]
 
 
 def _ratio(here: float, there: float) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from edgectl_protos.errors import UsageError
 
+from edgectl.lab.circumstances import is_shallow
 from edgectl.lab.convert import printable
 from edgectl.lab.profile import Profile, ProfiledCall, ProfiledOperator
 
@@ -16,7 +17,6 @@ _MAX_BYTES = 64 << 20
 _MAX_ENTRIES = 100_000
 _MAX_COUNT = 1 << 31
 _MAX_US = 1e15
-_MAX_DEPTH = 6  # of what is in the provenance
 
 
 def read_profile(path: Path) -> Profile:
@@ -60,7 +60,7 @@ class _Reader:
 
     def profile(self, document: dict[str, Any]) -> Profile:
         provenance = document.get("provenance")
-        if not isinstance(provenance, dict) or not _is_shallow(provenance, _MAX_DEPTH):
+        if not isinstance(provenance, dict) or not is_shallow(provenance):
             raise self._wrong("provenance")
         execute_us = self._time(document, "execute_p50_us")
         if execute_us == 0:
@@ -120,13 +120,6 @@ class _Reader:
 
     def _wrong(self, place: str) -> UsageError:
         return _no_profile(self._source, f"has no {place.removeprefix('.')} that can be read")
-
-
-def _is_shallow(value: Any, depth: int) -> bool:
-    if not isinstance(value, dict | list):
-        return True
-    entries = value.values() if isinstance(value, dict) else value
-    return depth > 0 and all(_is_shallow(entry, depth - 1) for entry in entries)
 
 
 def _no_profile(source: str, seen: str) -> UsageError:
