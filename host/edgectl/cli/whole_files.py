@@ -6,8 +6,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from edgectl_protos.errors import UsageError
 
@@ -30,7 +31,7 @@ def whole_file(path: Path, *, option: str) -> Iterator[Put]:
         if target.exists() and not target.is_file():
             raise UsageError(f"{option} {path} is no file", expected="one that can be written", action="choose another")
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        file = temporary.open("xb")
+        file = temporary.open("xb", buffering=0)  # nothing is left for `close` to write, and to fail at
     except OSError as error:
         raise _unwritable(path, option, error) from error
 
@@ -48,9 +49,10 @@ def whole_file(path: Path, *, option: str) -> Iterator[Put]:
         temporary.unlink(missing_ok=True)
 
 
-def _fill(file: BinaryIO, data: bytes) -> None:
-    file.write(data)
-    file.flush()
+def _fill(file: RawIOBase, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
     os.fsync(file.fileno())
 
 
