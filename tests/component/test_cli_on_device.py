@@ -194,6 +194,8 @@ def test_bench_at_a_rate_reports_what_a_monitor_cares_about(
         (["--rate", "10000", "--deadline", "1ms", "--seconds", "3600"], "a number of releases of 3.6e+07"),
         (["--deadline", "soon", "--rate", "3"], "'soon' is no duration"),
         (["--memory-limit", "64"], "'64' is no size"),
+        (["--repeat", "2", "--against", "earlier.json"], "--against with --repeat"),
+        (["--time-limit", "0s"], "--time-limit 0"),
         (["--protocol", "standart"], "expected 'standard'"),
     ],
 )

@@ -35,6 +35,12 @@ def test_what_is_no_size_is_refused_with_an_example(text: str) -> None:
         Size().convert(text, None, None)
 
 
+@pytest.mark.parametrize("text", ["0MB", "99999999GB", "9" * 400 + "GB"])
+def test_a_size_that_no_memory_has_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="no size that memory has"):
+        Size().convert(text, None, None)
+
+
 @pytest.mark.parametrize(("text", "cpus"), [("0", (0,)), ("0,2-3", (0, 2, 3)), ("3,1,1", (1, 3))])
 def test_processors_are_written_as_taskset_writes_them(text: str, cpus: tuple[int, ...]) -> None:
     assert CpuList().convert(text, None, None) == cpus

@@ -68,6 +68,8 @@ def bench(
         given = {"--protocol": protocol_name, "--against": against, "--time-limit": time_limit}
         given["--repeat"] = repeat if repeat > 1 else None
         _refuse_beside_rate([name for name, value in given.items() if value is not None])
+    if repeat > 1 and against is not None:
+        raise UsageError("--against with --repeat", expected="one of them", action="compare a single measurement")
     chosen = _protocol(protocol_name, time_limit)
     earlier = _earlier(against)
     path = bundle_path(model)
@@ -192,6 +194,8 @@ def _earlier(against: Path | None) -> dict[str, Any] | None:
 def _protocol(name: str | None, time_limit: float | None) -> MeasurementProtocol:
     from edgectl.lab.protocol import protocol
 
+    if time_limit == 0:
+        raise UsageError("--time-limit 0", expected="a time", action="leave it out for none")
     return replace(protocol(name or "standard"), time_limit_seconds=time_limit or 0.0)
 
 

@@ -11,6 +11,7 @@ import click
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*")
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}
 _BYTES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_MOST_BYTES = 1 << 50  # what an agent accepts
 _CPU_LIST = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*")
 
 
@@ -43,7 +44,10 @@ class Size(click.ParamType[int]):
         match = _NUMBER.fullmatch(str(value))
         if match is None or match[2] not in _BYTES:
             self.fail(f"{value!r} is no size; write one such as 64MB or 64MiB", param, ctx)
-        return round(float(match[1]) * _BYTES[match[2]])
+        count = float(match[1]) * _BYTES[match[2]]
+        if not 1 <= count <= _MOST_BYTES:
+            self.fail(f"{value!r} is no size that memory has", param, ctx)
+        return round(count)
 
 
 class CpuList(click.ParamType[tuple[int, ...]]):
