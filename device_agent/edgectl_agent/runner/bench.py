@@ -87,10 +87,6 @@ class PacedBench:
         self._process = process
         self.warmup = warmup
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     async def block(self) -> TimedBlock:
         """Time one block.
 
