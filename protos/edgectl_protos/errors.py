@@ -13,6 +13,7 @@ EdgectlError
  +-- CompileError          a model cannot be exported, pruned, quantized or lowered
  +-- DatasetError          a data entry point is missing or yields the wrong thing
  +-- RunnerError           the native runner refused, failed or died
+ +-- UndelegatedError      operators run outside the delegate, and timing them was not asked for
  +-- GateError             a bundle failed its golden check; the previous one stays
  +-- UnreachableError      the agent cannot be reached or stopped answering
  +-- AuthenticationError   a certificate is missing or not trusted

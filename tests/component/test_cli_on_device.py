@@ -125,6 +125,18 @@ def test_bench_repeated_and_never_accepted_has_no_spread(
     assert out.rstrip().endswith("0 of 2 accepted")
 
 
+def test_bench_repeated_goes_on_after_a_crash_and_where_all_crash_says_the_last(
+    agent: Agent, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crash = Failure(grpc.StatusCode.ABORTED, "runner_failed", "edge-runner crashed: SIGSEGV", "exit 0", "see the log")
+    with agent(Script(device="desk", failures={"Benchmark": crash})) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk", "--repeat", "2", "-o", "json") == 1
+        assert started.calls.count("Benchmark") == 2
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"]["seen"] == "edge-runner crashed: SIGSEGV"
+    assert "measurement 1 of 2 failed: edge-runner crashed: SIGSEGV" in err
+
+
 def test_bench_passes_on_how_the_runner_is_to_be_started(agent: Agent, bundle: Path) -> None:
     flags = ["--threads", "2", "--cpus", "0,2-3", "--priority", "high", "--memory-limit", "64MB", "--allow-undelegated"]
     with agent(Script(device="desk")) as started:

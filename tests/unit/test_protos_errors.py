@@ -64,6 +64,7 @@ def test_codes_are_what_scripts_match_on() -> None:
         "compile_failed": 1,
         "dataset_invalid": 1,
         "runner_failed": 1,
+        "undelegated": 1,
         "gate_failed": 6,
         "unreachable": 1,
         "unauthenticated": 4,

@@ -11,6 +11,7 @@ from edgectl.compress.recipe import Recipe
 from edgectl.lab.device_values import Installed
 from edgectl.lab.measurement import Measurement, MemoryFigures
 from edgectl.lab.protocol import SHORT, MeasurementProtocol
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.search.evaluator import Evaluation, ProgressCallback
 from edgectl.search.loop import ENDS_THE_SEARCH
 from edgectl.search.space import Genome
@@ -77,12 +78,14 @@ class Stopwatch:
         self._unit = unit
         self._error = error
         self.received: list[bytes] = []
+        self.choice: RunnerChoice | None = None
 
     def put_bundle(self, path: Path) -> Installed:
         self.received.append(path.read_bytes())
         return Installed("digits-candidate", "0", "sha256:aa", already_present=False)
 
-    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol) -> Measurement:
+    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol, *, choice: RunnerChoice) -> Measurement:
+        self.choice = choice
         if self._error is not None:
             raise self._error
         assert (name, digest) == ("digits-candidate", "sha256:aa")
@@ -125,6 +128,17 @@ def test_a_candidate_is_judged_by_what_was_built_and_what_the_device_said() -> N
     assert (figures["planned_bytes"], figures["peak_rss_bytes"], figures["quality"]) == (512, 7_000_000, "ok")
     assert figures["seconds"] == {"train": 2.0, "lower": 3.0, "send": 1.0, "measure": 1.0}
     assert figures["recipe"]["model_arguments"] == {"depth": 2, "width": 16}  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_operators_outside_the_delegate_are_timed_where_the_study_says_so(*, allowed: bool) -> None:
+    device = Stopwatch()
+    study = dataclasses.replace(STUDY, allow_undelegated=allowed)
+    CandidateEvaluator(study, build=FilesOnly(), device=device, protocol=SHORT).evaluate(
+        GENOME, progress=lambda *_: None
+    )
+    assert device.choice == RunnerChoice(allow_undelegated=allowed)
+    assert study.comparable_settings(device={})["allow_undelegated"] is allowed
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ def test_a_sampler_may_be_named_alone() -> None:
         ("validation: 0.25", "validation: 1.5", "validation is 1.5"),
         ("seed: 3", "seed: true", "seed is True"),
         ("protocol: short", "protocol: shrot", "shrot.*short"),
+        ("protocol: short", "protocol: short\nallow_undelegated: 1", "allow_undelegated is 1; expected true or false"),
         ("target: generic", "target: genric", "generic"),
         ("model: edgectl.demo.digits:build_model", "model: digits", "model"),
         ("p50_ms: minimize", "p50_us: minimize", "unknown key 'p50_us' in objectives.*p50_ms"),

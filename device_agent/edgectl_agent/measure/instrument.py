@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgectl_protos.errors import DeadlineError, StateError
+from edgectl_protos.errors import DeadlineError, RunnerError, StateError
 from edgectl_protos.metrics import Unavailable
 
 from edgectl_agent.board.conditions import BoardConditions
@@ -245,6 +245,8 @@ class Instrument:
 def _read_dump(dump: Path | None) -> bytes:
     if dump is None:
         return b""
+    if not dump.is_file():
+        raise RunnerError("edge-runner profile left no ETDump", expected="the file it was told to write")
     if dump.stat().st_size > _MAX_ETDUMP_BYTES:
         raise StateError(
             f"an ETDump of {dump.stat().st_size} bytes",

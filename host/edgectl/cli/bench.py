@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from edgectl_protos.errors import UsageError
+from edgectl_protos.errors import DeadlineError, EdgectlError, ExitCode, RunnerError, UsageError
 
-from edgectl.cli.bench_tables import comparison_table, measurement_table, periodic_table, repeats_table
+from edgectl.cli.bench_tables import comparison_table, measurement_table, periodic_table, repeats_line, repeats_table
 from edgectl.cli.models import active_model, bundle_path, read_bundle, upload
 from edgectl.cli.options import current_paths, on_option, output_option
 from edgectl.cli.output import Output
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.periodic import PeriodicLoad, PeriodicWindow
     from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.repeats import Repeats
     from edgectl.lab.runner_choice import RunnerChoice
 
 _PERIODIC_SECONDS = 10.0
@@ -79,29 +80,39 @@ def bench(
         if load is not None:
             _drive(subject, load, choice, output)
             return
-        runs = [_measure(subject, chosen, choice, number=number, of=repeat) for number in range(1, repeat + 1)]
-    title = f"{subject.name} on {device_name}"
-    if repeat > 1:
-        output.show(repeats_document(runs), repeats_table(runs, title=title), _spread_line(runs))
-    elif earlier is None:
-        output.show(runs[0].document(), measurement_table(runs[0], title=title))
+        title = f"{subject.name} on {device_name}"
+        if repeat > 1:
+            repeats = _repeat(subject, chosen, choice, repeat)
+            output.show(repeats.document(), repeats_table(repeats, title=title), repeats_line(repeats))
+            if repeats.failed:
+                raise click.exceptions.Exit(int(ExitCode.PARTIAL))
+            return
+        measured = _measure(subject, chosen, choice)
+    if earlier is None:
+        output.show(measured.document(), measurement_table(measured, title=title))
     else:
-        _show_compared(runs[0], earlier, title=title, against=str(against), output=output)
+        _show_compared(measured, earlier, title=title, against=str(against), output=output)
 
 
-def repeats_document(runs: Sequence[Measurement]) -> dict[str, Any]:
-    """The runs, how many were accepted, and how far apart the accepted ones lie.
+def _repeat(subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, count: int) -> Repeats:
+    """As many measurements, whatever becomes of each; one that failed is said at once.
 
-    A spread is the greatest over the least, less 1; None where none was accepted.
+    Raises:
+        EdgectlError: all of them failed; the last one's.
     """
-    accepted = [run for run in runs if run.quality == "ok"]
-    return {
-        "repeats": len(runs),
-        "accepted": len(accepted),
-        "p50_spread": _spread([run.p50 for run in accepted]),
-        "ratio_spread": _spread([run.reference.ratio for run in accepted if run.reference]),
-        "runs": [run.document() for run in runs],
-    }
+    from edgectl.lab.repeats import Repeats
+
+    runs: list[Measurement | EdgectlError] = []
+    for number in range(1, count + 1):
+        try:
+            runs.append(_measure(subject, protocol, choice, turn=f" ({number} of {count})"))
+        except (RunnerError, DeadlineError) as error:
+            subject.progress.say(f"measurement {number} of {count} failed: {error.message}")
+            runs.append(error)
+    repeats = Repeats(tuple(runs))
+    if not repeats.measured:
+        raise repeats.failed[-1]
+    return repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +147,10 @@ def _subject(device: str, model: str, path: Path | None) -> Iterator[_Subject]:
             yield _Subject(client, placed.name, placed.digest, device, progress)
 
 
-def _measure(
-    subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, *, number: int, of: int
-) -> Measurement:
+def _measure(subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, *, turn: str = "") -> Measurement:
     from edgectl.cli.live_view import LiveView
 
     view = LiveView()
-    turn = f" ({number} of {of})" if of > 1 else ""
     title = f"measure {subject.name} on {subject.device}{turn}"
     with subject.timed(), subject.progress.task(title, total=protocol.blocks, unit="blocks") as task:
 
@@ -163,7 +171,7 @@ def _drive(subject: _Subject, load: PeriodicLoad, choice: RunnerChoice, output: 
         run = subject.client.run_periodic(
             subject.name, subject.digest, load, choice=choice, on_window=lambda window: _show_window(task, window)
         )
-        task.reach(round(load.seconds), note=f"{run.missed} of {run.releases} missed")
+        task.reach(round(load.seconds), note=f"{run.figures.missed} of {run.figures.releases} missed")
     output.show(run.document(), periodic_table(run, title=f"{subject.name} on {subject.device}"))
 
 
@@ -223,17 +231,3 @@ def _refuse_beside_rate(options: Sequence[str]) -> None:
             expected="it with the usual measurement alone",
             action=f"leave {options[0]} out",
         )
-
-
-def _spread_line(runs: Sequence[Measurement]) -> str:
-    document = repeats_document(runs)
-    counted = f"{document['accepted']} of {document['repeats']} accepted"
-    if document["p50_spread"] is None:
-        return counted
-    line = f"{counted}; their p50 within {document['p50_spread']:.1%}"
-    ratio = document["ratio_spread"]
-    return line if ratio is None else f"{line}, in units of the reference model within {ratio:.1%}"
-
-
-def _spread(values: Sequence[float]) -> float | None:
-    return max(values) / min(values) - 1 if values else None

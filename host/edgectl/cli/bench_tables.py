@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from edgectl_protos.errors import EdgectlError
 
 from edgectl.cli.output import Table
 from edgectl.cli.text import milliseconds_text, size_text
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from edgectl.lab.comparison import Comparison
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.periodic import Distribution, PeriodicRun
+    from edgectl.lab.repeats import Repeats
 
 
 def measurement_table(measured: Measurement, *, title: str) -> Table:
@@ -39,22 +41,34 @@ def measurement_table(measured: Measurement, *, title: str) -> Table:
     )
 
 
-def repeats_table(runs: Sequence[Measurement], *, title: str) -> Table:
-    """One run to a row, and what they have in common below them."""
-    return Table(
-        (">run", ">p50", ">p90", ">to the reference", ">attempts", "quality"),
-        tuple(
-            (
-                str(number),
-                _latency(run.p50, run.unit),
-                _latency(run.p90, run.unit),
-                f"{run.reference.ratio:.4f}" if run.reference else "-",
-                str(len(run.attempts)),
-                f"{run.quality}: {run.quality_reason}" if run.quality_reason else run.quality,
-            )
-            for number, run in enumerate(runs, 1)
-        ),
-        title=title,
+def repeats_table(repeats: Repeats, *, title: str) -> Table:
+    """One run to a row."""
+    columns = (">run", ">p50", ">p90", ">to the reference", ">attempts", "quality")
+    return Table(columns, tuple(_repeat_row(number, run) for number, run in enumerate(repeats.runs, 1)), title=title)
+
+
+def repeats_line(repeats: Repeats) -> str:
+    """How many were accepted, and how far these lie apart."""
+    counted = f"{len(repeats.accepted)} of {len(repeats.runs)} accepted"
+    if repeats.failed:
+        counted += f", {len(repeats.failed)} failed"
+    if repeats.p50_spread is None:
+        return counted
+    line = f"{counted}; their p50 within {repeats.p50_spread:.1%}"
+    ratio = repeats.ratio_spread
+    return line if ratio is None else f"{line}, in units of the reference model within {ratio:.1%}"
+
+
+def _repeat_row(number: int, run: Measurement | EdgectlError) -> tuple[str, ...]:
+    if isinstance(run, EdgectlError):
+        return (str(number), "-", "-", "-", "-", f"failed: {run.seen}")
+    return (
+        str(number),
+        _latency(run.p50, run.unit),
+        _latency(run.p90, run.unit),
+        f"{run.reference.ratio:.4f}" if run.reference else "-",
+        str(len(run.attempts)),
+        f"{run.quality}: {run.quality_reason}" if run.quality_reason else run.quality,
     )
 
 
@@ -69,20 +83,23 @@ def comparison_table(found: Comparison, *, earlier: str) -> Table:
 
 def periodic_table(run: PeriodicRun, *, title: str) -> Table:
     """What a run at a fixed rate gave, one figure to a row."""
-    load = run.load
-    share = f"{run.missed / run.releases:.2%}"
+    load, figures = run.load, run.figures
+    share = f"{figures.missed / figures.releases:.2%}"
     return Table(
         ("figure", "value"),
         (
             ("rate", f"{load.rate_hz:g} a second for {load.seconds:g} s"),
             ("deadline", f"{load.deadline_ms:g} ms"),
-            ("missed", f"{run.missed} of {run.releases} releases ({share}), {run.skipped} of them never started"),
-            ("response", _distribution(run.response)),
-            ("execute", _distribution(run.execute)),
-            ("late start", _distribution(run.lateness)),
-            ("jitter", _interval(run.jitter_ms)),
-            ("longest gap", _interval(run.longest_gap_ms)),
-            *_memory_rows(run.memory.document()),
+            (
+                "missed",
+                f"{figures.missed} of {figures.releases} releases ({share}), {figures.skipped} of them never started",
+            ),
+            ("response", _distribution(figures.response)),
+            ("execute", _distribution(figures.execute)),
+            ("late start", _distribution(figures.lateness)),
+            ("jitter", _interval(figures.jitter_ms)),
+            ("longest gap", _interval(figures.longest_gap_ms)),
+            *_memory_rows(figures.memory.document()),
         ),
         title=title,
     )

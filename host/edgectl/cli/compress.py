@@ -27,8 +27,19 @@ if TYPE_CHECKING:
 @on_option(required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [default: the recipe's name].")
 @click.option("--protocol", "protocol_name", default="short", show_default=True, help="With --on: short or standard.")
+@click.option(
+    "--allow-undelegated", is_flag=True, help="With --on: time stages although operators run outside the delegate."
+)
 @output_option
-def compress(recipe_path: Path, device_name: str | None, out: Path | None, protocol_name: str, output: Output) -> None:
+def compress(
+    *,
+    recipe_path: Path,
+    device_name: str | None,
+    out: Path | None,
+    protocol_name: str,
+    allow_undelegated: bool,
+    output: Output,
+) -> None:
     """Run a recipe: train, prune, distill, quantize, lower.
 
     Leaves NAME-VERSION.edge, model.pte and stages.json in the folder, together at the end. With --on, each stage's
@@ -40,12 +51,18 @@ def compress(recipe_path: Path, device_name: str | None, out: Path | None, proto
     recipe = load_recipe(recipe_path)
     for line in describe_plan(recipe):
         click.echo(line, err=True)
-    show_run(run_recipe(recipe, out or Path(recipe.name), device_name, protocol_name), output)
+    run = run_recipe(recipe, out or Path(recipe.name), device_name, protocol_name, allow_undelegated=allow_undelegated)
+    show_run(run, output)
 
 
-def run_recipe(recipe: Recipe, out: Path, device_name: str | None, protocol_name: str) -> CompressRun:
+def run_recipe(
+    recipe: Recipe, out: Path, device_name: str | None, protocol_name: str, *, allow_undelegated: bool = False
+) -> CompressRun:
     """Run a recipe, on a device where one is named, with progress."""
+    from edgectl.cores import CoreLease
     from edgectl.lab.protocol import protocol
+    from edgectl.lab.quiet import timed_job
+    from edgectl.lab.runner_choice import RunnerChoice
     from edgectl.workflows.compress_run import compress as run_stages
 
     chosen = protocol(protocol_name)
@@ -66,7 +83,10 @@ def run_recipe(recipe: Recipe, out: Path, device_name: str | None, protocol_name
             device=client,
             protocol=chosen if client is not None else None,
             observer=observer,
+            choice=RunnerChoice(allow_undelegated=allow_undelegated),
             on_figures=observer.figures_known,
+            work=CoreLease(paths.state),
+            timed=lambda: timed_job(device_name or "", paths, progress.say),
         )
 
 

@@ -32,13 +32,23 @@ def demo(out: Path, folds: int, candidates: int, seed: int, output: Output) -> N
     where the run does not show what it should; the report says what.
     """
     require_extra("demo")
+    from edgectl.cores import CoreLease
     from edgectl.demo.report import check_folder, write_report
     from edgectl.demo.run import DemoSettings, run_demo
+    from edgectl.fleet.inventory import LOCAL_DEVICE
+    from edgectl.lab.quiet import timed_job
 
     check_folder(out)
     settings = DemoSettings(folds=folds, candidates=candidates, seed=seed)
-    with library_log(current_paths().cache, environ=os.environ) as stderr:
-        outcome = run_demo(settings, progress=open_progress(stderr))
+    paths = current_paths()
+    with library_log(paths.cache, environ=os.environ) as stderr:
+        progress = open_progress(stderr)
+        outcome = run_demo(
+            settings,
+            progress=progress,
+            work=CoreLease(paths.state),
+            timed=lambda: timed_job(LOCAL_DEVICE, paths, progress.say),
+        )
     written = write_report(outcome, out)
     document = outcome.document()
     rows = tuple(

@@ -40,7 +40,9 @@ def search(
     """
     require_extra("compile")
     require_extra("search")
+    from edgectl.cores import CoreLease
     from edgectl.lab.devices import open_device
+    from edgectl.lab.quiet import timed_job
     from edgectl.search.front import front_table
     from edgectl.workflows.search_file import load_search
     from edgectl.workflows.search_run import search as run_search
@@ -53,7 +55,7 @@ def search(
         _said_when_interrupted(out),
         library_log(paths.cache, environ=os.environ) as stderr,
         open_device(device_name, paths=paths) as client,
-        SearchProgress(open_progress(stderr)) as observer,
+        SearchProgress(progress := open_progress(stderr)) as observer,
     ):
         found = run_search(
             configuration,
@@ -61,6 +63,8 @@ def search(
             client=client,
             candidates=candidates or configuration.candidates,
             observer=observer,
+            work=CoreLease(paths.state),
+            timed=lambda: timed_job(device_name, paths, progress.say),
         )
     front = found.front
     write_front(found, out)

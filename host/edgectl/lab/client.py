@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 import grpc
 from edgectl_protos.errors import EdgectlError, RunnerError, UsageError
 from edgectl_protos.metrics import TelemetryRecord
-from edgectl_protos.v1 import agent_pb2, agent_pb2_grpc
+from edgectl_protos.v1 import agent_pb2_grpc
 from edgectl_protos.wire import MAX_MESSAGE_BYTES
 
 import edgectl
@@ -30,6 +30,7 @@ from edgectl.lab.device_values import (
     DeviceInfo,
     Inference,
     Installed,
+    PeriodicAnswer,
     RolledBack,
 )
 from edgectl.lab.failures import Peer, translated
@@ -213,7 +214,8 @@ class AgentClient:
         request = convert_measure.profile_request(name, digest, choice, runs=runs, etdump=etdump)
         with translated(self._peer):
             reply = self._stub.Profile(request, timeout=self._deadlines.benchmark)
-        return results.profile_of(reply, info, choice)
+            answer = convert_measure.profile_answer(reply)
+        return results.profile_of(answer, info, choice)
 
     def run_periodic(
         self,
@@ -232,7 +234,7 @@ class AgentClient:
         info = self._greet()
         request = convert_measure.periodic_request(name, digest, load, choice)
         with self._stream(self._stub.RunPeriodic, request, self._deadlines.benchmark + load.seconds) as messages:
-            result = _last(map(convert_measure.periodic_event, messages), agent_pb2.PeriodicResult, on_window)
+            result = _last(map(convert_measure.periodic_event, messages), PeriodicAnswer, on_window)
         return results.periodic_run(result, info, load, choice)
 
     def infer(self, name: str, inputs: Sequence[Array]) -> Inference:

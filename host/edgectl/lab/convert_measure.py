@@ -12,9 +12,16 @@ from edgectl_protos.metrics import Unavailable
 from edgectl_protos.v1 import agent_pb2
 
 from edgectl.lab.convert import printable
-from edgectl.lab.device_values import BenchmarkBlock, BenchmarkResult, Evidence, Warmup
+from edgectl.lab.device_values import (
+    BenchmarkBlock,
+    BenchmarkResult,
+    Evidence,
+    PeriodicAnswer,
+    ProfileAnswer,
+    Warmup,
+)
 from edgectl.lab.measurement import Attempt, Blocks, MemoryFigures
-from edgectl.lab.periodic import Distribution, PeriodicLoad, PeriodicWindow
+from edgectl.lab.periodic import Distribution, PeriodicFigures, PeriodicLoad, PeriodicWindow
 from edgectl.lab.profile import ProfiledCall, ProfiledOperator
 from edgectl.lab.protocol import MAX_ATTEMPTS, MAX_BLOCKS, MeasurementProtocol
 from edgectl.lab.runner_choice import RunnerChoice
@@ -81,8 +88,25 @@ def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | Bench
     return _result(message.result) if kind == "result" else None
 
 
-def periodic_event(message: agent_pb2.PeriodicEvent) -> PeriodicWindow | agent_pb2.PeriodicResult | None:
-    """A window, or the result as it came; None for an event that a later version added."""
+def profile_answer(reply: agent_pb2.ProfileReply) -> ProfileAnswer:
+    """Raises `RunnerError` where a figure is missing, or is no number."""
+    calls = _bounded("profiled calls", reply.calls, _MAX_CALLS)
+    return ProfileAnswer(
+        runs=reply.runs,
+        threads=reply.threads,
+        execute_p50_us=_known("execute_p50_us", reply.execute_p50_us),
+        calls=tuple(_call(call) for call in calls),
+        evidence=_evidence(reply.evidence),
+        etdump=reply.etdump,
+    )
+
+
+def periodic_event(message: agent_pb2.PeriodicEvent) -> PeriodicWindow | PeriodicAnswer | None:
+    """A window, or the answer that ends the run; None for an event that a later version added.
+
+    Raises:
+        RunnerError: a figure is missing, or is no number.
+    """
     kind = message.WhichOneof("event")
     if kind == "window":
         window = message.window
@@ -91,15 +115,45 @@ def periodic_event(message: agent_pb2.PeriodicEvent) -> PeriodicWindow | agent_p
             releases=window.releases,
             missed=window.missed,
             skipped=window.skipped,
-            response_p50_ms=window.response_p50_ms,
-            response_max_ms=window.response_max_ms,
+            response_p50_ms=_duration("a window's median response", window.response_p50_ms),
+            response_max_ms=_duration("a window's longest response", window.response_max_ms),
             rss_bytes=window.rss_bytes,
         )
-    return message.result if kind == "result" else None
+    return _periodic_answer(message.result) if kind == "result" else None
 
 
-def distribution(what: str, message: agent_pb2.Distribution) -> Distribution:
-    """Raises `RunnerError` where a figure is no number of milliseconds."""
+def _periodic_answer(result: agent_pb2.PeriodicResult) -> PeriodicAnswer:
+    jitter = _duration("jitter", result.jitter_ms) if result.HasField("jitter_ms") else None
+    gap = _duration("the longest gap", result.longest_gap_ms) if result.HasField("longest_gap_ms") else None
+    return PeriodicAnswer(
+        figures=PeriodicFigures(
+            releases=_known("releases", result.releases),
+            executed=result.executed,
+            skipped=result.skipped,
+            missed=result.missed,
+            response=_distribution("responses", result.response_ms),
+            execute=_distribution("execute times", result.execute_ms),
+            lateness=_distribution("lateness", result.lateness_ms),
+            jitter_ms=jitter,
+            longest_gap_ms=gap,
+            memory=_memory_figures(result.memory),
+            load_ms=_known("load_ms", result.load_ms),
+        ),
+        threads=result.threads,
+        cpus=_cpus(result.cpus),
+        evidence=_evidence(result.evidence),
+    )
+
+
+def _duration(what: str, milliseconds: float) -> float:
+    if not math.isfinite(milliseconds) or milliseconds < 0:
+        raise RunnerError(
+            f"{what} of {milliseconds} ms", expected="a duration", action="update the agent on the device"
+        )
+    return milliseconds
+
+
+def _distribution(what: str, message: agent_pb2.Distribution) -> Distribution:
     values = (message.p50, message.p90, message.p95, message.p99, message.max)
     if not all(math.isfinite(value) and value >= 0 for value in values) or message.max <= 0:
         raise RunnerError(
@@ -114,29 +168,18 @@ def distribution(what: str, message: agent_pb2.Distribution) -> Distribution:
     )
 
 
-def profiled_calls(messages: Sequence[agent_pb2.ProfileCall]) -> tuple[ProfiledCall, ...]:
-    """Raises `RunnerError` where there are too many, or a call is of an unknown kind, or its time is no number."""
-    calls = _bounded("profiled calls", messages, _MAX_CALLS)
-    return tuple(_call(message) for message in calls)
-
-
-def memory_figures(memory: agent_pb2.Memory) -> MemoryFigures:
-    """Raises `RunnerError` where a figure is missing."""
+def _memory_figures(memory: agent_pb2.Memory) -> MemoryFigures:
     return MemoryFigures(
-        program_bytes=known("program_bytes", memory.program_bytes),
+        program_bytes=_known("program_bytes", memory.program_bytes),
         planned_bytes=memory.planned_bytes,  # a program may plan none
-        load_rss_bytes=known("load_rss_bytes", memory.load_rss_bytes),
-        peak_rss_bytes=known("peak_rss_bytes", memory.peak_rss_bytes),
+        load_rss_bytes=_known("load_rss_bytes", memory.load_rss_bytes),
+        peak_rss_bytes=_known("peak_rss_bytes", memory.peak_rss_bytes),
         load_anonymous_bytes=memory.load_anonymous_bytes or None,
     )
 
 
-def known(what: str, value: _Figure) -> _Figure:
-    """A figure that is never 0 in truth: on the wire 0 is what was not sent.
-
-    Raises:
-        RunnerError: it was not sent, or is no positive number.
-    """
+def _known(what: str, value: _Figure) -> _Figure:
+    """A figure that is never 0 in truth: on the wire 0 is what was not sent."""
     if not math.isfinite(value) or value <= 0:
         raise RunnerError(
             f"the device's result has {what} {value:g}",
@@ -146,13 +189,11 @@ def known(what: str, value: _Figure) -> _Figure:
     return value
 
 
-def evidence(entries: Sequence[agent_pb2.Evidence]) -> Evidence:
-    """Raises `RunnerError` where there are too many."""
+def _evidence(entries: Sequence[agent_pb2.Evidence]) -> Evidence:
     return {printable(entry.name): _reading(entry) for entry in _bounded("entries of evidence", entries)}
 
 
-def cpus(numbers: Sequence[int]) -> tuple[int, ...]:
-    """Raises `RunnerError` where there are too many."""
+def _cpus(numbers: Sequence[int]) -> tuple[int, ...]:
     return tuple(_bounded("processors", numbers))
 
 
@@ -183,12 +224,12 @@ def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
         unit=result.unit,
         attempts=tuple(_attempt(attempt) for attempt in _bounded("attempts", result.attempts, MAX_ATTEMPTS)),
         chosen=result.chosen,
-        memory=memory_figures(result.memory),
-        loads_ms=tuple(known("load_ms", value) for value in _bounded("cold loads", result.load_ms)),
+        memory=_memory_figures(result.memory),
+        loads_ms=tuple(_known("load_ms", value) for value in _bounded("cold loads", result.load_ms)),
         warmup=Warmup(result.warmup.runs, result.warmup.seconds, result.warmup.stable),
         threads=result.threads,
-        cpus=cpus(result.cpus),
-        evidence=evidence(result.evidence),
+        cpus=_cpus(result.cpus),
+        evidence=_evidence(result.evidence),
         dropped_blocks=result.dropped_blocks,
         reference_digest=printable(result.reference_digest),
         undelegated=tuple(map(printable, _bounded("operators outside", result.undelegated))),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from edgectl_protos.metrics import Unavailable
 
 from edgectl.lab.measurement import Attempt, MemoryFigures
+from edgectl.lab.periodic import PeriodicFigures
+from edgectl.lab.profile import ProfiledCall
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -122,6 +124,28 @@ class Warmup:
 
 
 Evidence = dict[str, str | Unavailable]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileAnswer:
+    """A program's calls, and the ETDump file of the same runs where it was asked for."""
+
+    runs: int
+    threads: int
+    execute_p50_us: float
+    calls: tuple[ProfiledCall, ...]
+    evidence: Evidence
+    etdump: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicAnswer:
+    """What comes after the last window of a run at a fixed rate."""
+
+    figures: PeriodicFigures
+    threads: int
+    cpus: tuple[int, ...]
+    evidence: Evidence
 
 
 @dataclass(frozen=True, slots=True)

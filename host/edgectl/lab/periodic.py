@@ -62,13 +62,12 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class PeriodicRun:
+class PeriodicFigures:
     """The whole run. `missed` counts results later than the deadline, and releases that were `skipped`.
 
     Jitter is None where fewer than two releases were started, the gap where none was executed.
     """
 
-    load: PeriodicLoad
     releases: int
     executed: int
     skipped: int
@@ -80,29 +79,38 @@ class PeriodicRun:
     longest_gap_ms: float | None
     memory: MemoryFigures
     load_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodicRun:
+    """A run at a fixed rate with its provenance."""
+
+    load: PeriodicLoad
+    figures: PeriodicFigures
     device: str
     bundle_digest: str
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
+        figures = self.figures
         return {
             "unit": "ms",
             "rate_hz": self.load.rate_hz,
             "seconds": self.load.seconds,
             "deadline_ms": self.load.deadline_ms,
-            "releases": self.releases,
-            "executed": self.executed,
-            "skipped": self.skipped,
-            "missed": self.missed,
-            "missed_share": self.missed / self.releases,
-            "response": asdict(self.response),
-            "execute": asdict(self.execute),
-            "lateness": asdict(self.lateness),
-            "jitter_ms": self.jitter_ms,
-            "longest_gap_ms": self.longest_gap_ms,
-            "memory": self.memory.document(),
-            "load_ms": self.load_ms,
+            "releases": figures.releases,
+            "executed": figures.executed,
+            "skipped": figures.skipped,
+            "missed": figures.missed,
+            "missed_share": figures.missed / figures.releases,
+            "response": asdict(figures.response),
+            "execute": asdict(figures.execute),
+            "lateness": asdict(figures.lateness),
+            "jitter_ms": figures.jitter_ms,
+            "longest_gap_ms": figures.longest_gap_ms,
+            "memory": figures.memory.document(),
+            "load_ms": figures.load_ms,
             "device": self.device,
             "bundle_digest": self.bundle_digest,
             "provenance": self.provenance,

@@ -6,11 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from edgectl_protos.metrics import Unavailable
-from edgectl_protos.v1 import agent_pb2
 
 import edgectl
-from edgectl.lab import convert_measure
-from edgectl.lab.device_values import BenchmarkResult, DeviceInfo, Evidence
+from edgectl.lab.device_values import BenchmarkResult, DeviceInfo, Evidence, PeriodicAnswer, ProfileAnswer
 from edgectl.lab.measurement import Measurement, summarize
 from edgectl.lab.periodic import PeriodicLoad, PeriodicRun
 from edgectl.lab.profile import Profile
@@ -42,42 +40,26 @@ def benchmark_measurement(
     )
 
 
-def profile_of(reply: agent_pb2.ProfileReply, info: DeviceInfo, choice: RunnerChoice) -> Profile:
-    """Raises `RunnerError` where a figure is missing."""
-    evidence = convert_measure.evidence(reply.evidence)
+def profile_of(answer: ProfileAnswer, info: DeviceInfo, choice: RunnerChoice) -> Profile:
     return Profile(
-        runs=reply.runs,
-        threads=reply.threads,
-        execute_p50_us=convert_measure.known("execute_p50_us", reply.execute_p50_us),
-        calls=convert_measure.profiled_calls(reply.calls),
+        runs=answer.runs,
+        threads=answer.threads,
+        execute_p50_us=answer.execute_p50_us,
+        calls=answer.calls,
         device=info.name,
-        bundle_digest=_digest_of(evidence),
-        provenance=_provenance(info, choice, evidence, threads=reply.threads),
-        etdump=reply.etdump,
+        bundle_digest=_digest_of(answer.evidence),
+        provenance=_provenance(info, choice, answer.evidence, threads=answer.threads),
+        etdump=answer.etdump,
     )
 
 
-def periodic_run(
-    result: agent_pb2.PeriodicResult, info: DeviceInfo, load: PeriodicLoad, choice: RunnerChoice
-) -> PeriodicRun:
-    """Raises `RunnerError` where a figure is missing."""
-    evidence = convert_measure.evidence(result.evidence)
+def periodic_run(answer: PeriodicAnswer, info: DeviceInfo, load: PeriodicLoad, choice: RunnerChoice) -> PeriodicRun:
     return PeriodicRun(
         load=load,
-        releases=convert_measure.known("releases", result.releases),
-        executed=result.executed,
-        skipped=result.skipped,
-        missed=result.missed,
-        response=convert_measure.distribution("responses", result.response_ms),
-        execute=convert_measure.distribution("execute times", result.execute_ms),
-        lateness=convert_measure.distribution("lateness", result.lateness_ms),
-        jitter_ms=result.jitter_ms if result.HasField("jitter_ms") else None,
-        longest_gap_ms=result.longest_gap_ms if result.HasField("longest_gap_ms") else None,
-        memory=convert_measure.memory_figures(result.memory),
-        load_ms=convert_measure.known("load_ms", result.load_ms),
+        figures=answer.figures,
         device=info.name,
-        bundle_digest=_digest_of(evidence),
-        provenance=_provenance(info, choice, evidence, threads=result.threads, cpus=convert_measure.cpus(result.cpus)),
+        bundle_digest=_digest_of(answer.evidence),
+        provenance=_provenance(info, choice, answer.evidence, threads=answer.threads, cpus=answer.cpus),
     )
 
 

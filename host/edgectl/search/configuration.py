@@ -36,6 +36,7 @@ _KEYS = (
     "candidates",
     "validation",
     "protocol",
+    "allow_undelegated",
     "objectives",
     "sampler",
 )
@@ -65,7 +66,10 @@ class BaseStage:
 
 @dataclass(frozen=True, slots=True)
 class SearchConfiguration:
-    """`validation` is the part of the training items that candidates are judged on and not trained on."""
+    """`validation` is the part of the training items that candidates are judged on and not trained on.
+
+    With `allow_undelegated` a candidate is timed although operators of it run outside the delegate; else it fails.
+    """
 
     name: str
     model: str
@@ -78,6 +82,7 @@ class SearchConfiguration:
     candidates: int = 32
     validation: float = 0.2
     protocol: str = "short"
+    allow_undelegated: bool = False
     objectives: tuple[Objective, ...] = STANDARD_OBJECTIVES
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
 
@@ -96,6 +101,7 @@ class SearchConfiguration:
             "seed": self.seed,
             "validation": self.validation,
             "protocol": self.protocol,
+            "allow_undelegated": self.allow_undelegated,
             "device": dict(device),
         }
 
@@ -150,9 +156,16 @@ class _Reader:
             candidates=int(self._number(root, "candidates", default=32, low=1, high=MAX_CANDIDATES, whole=True)),
             validation=self._number(root, "validation", default=0.2, low=0.01, high=0.9),
             protocol=self._text(root, "protocol", default="short"),
+            allow_undelegated=self._flag(root, "allow_undelegated"),
             objectives=objectives,
             sampler=sampler,
         )
+
+    def _flag(self, root: Mapping[str, object], key: str) -> bool:
+        value = root.get(key, False)
+        if not isinstance(value, bool):
+            raise self._wrong((key,), value, "true or false")
+        return value
 
     def _stages(self, value: object) -> tuple[BaseStage, ...]:
         if not isinstance(value, list) or not value:

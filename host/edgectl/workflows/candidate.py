@@ -21,6 +21,7 @@ from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
 from edgectl.lab.measurement import Measurement
 from edgectl.lab.protocol import MeasurementProtocol
 from edgectl.lab.quiet import TimedJob
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.search.configuration import MODEL_PREFIX, SearchConfiguration
 from edgectl.search.evaluator import Evaluation, Json, ProgressCallback
 from edgectl.search.space import Choice, Dimension, Genome, Value
@@ -86,6 +87,7 @@ class CandidateEvaluator:
         self._device = device
         self._protocol = protocol
         self._timed = timed
+        self._choice = RunnerChoice(allow_undelegated=configuration.allow_undelegated)
         self._clock = clock
 
     def evaluate(self, genome: Genome, *, progress: ProgressCallback) -> Evaluation:
@@ -98,7 +100,7 @@ class CandidateEvaluator:
         sent = self._clock()
         progress("measure", 0.0)
         with self._timed():
-            measured = self._device.benchmark(built.name, installed.digest, self._protocol)
+            measured = self._device.benchmark(built.name, installed.digest, self._protocol, choice=self._choice)
         seconds = {**built.seconds, "send": sent - begun, "measure": self._clock() - sent}
         if measured.unit != "ms":
             # Every candidate would end so: it is the choice of device that is wrong.

@@ -23,6 +23,7 @@ from edgectl_protos.topics import check_name
 from edgectl import __version__
 from edgectl.compress.recipe import MAXIMUM_NAME, Recipe, recipe_document
 from edgectl.cores import NEVER_PAUSED, Work
+from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.targets import load_target
 from edgectl.workflows.output_folder import output_folder
 
@@ -53,7 +54,9 @@ class TimingDevice(Protocol):
 
     def put_bundle(self, path: Path) -> OnDevice: ...
 
-    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol) -> Measurement: ...
+    def benchmark(
+        self, name: str, digest: str, protocol: MeasurementProtocol, *, choice: RunnerChoice
+    ) -> Measurement: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ def compress(
     device: TimingDevice | None,
     protocol: MeasurementProtocol | None,
     observer: PipelineObserver,
+    choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
     on_figures: Callable[[StageFigures], None] = lambda _: None,
     work: Work = NEVER_PAUSED,
     timed: TimedJob = nullcontext,
@@ -116,7 +120,8 @@ def compress(
     """Run the recipe and leave NAME-VERSION.edge, model.pte and stages.json in `output_dir`.
 
     The version is the first 12 digits of the SHA-256 of recipe and program: equal results have equal names.
-    `work` is asked to pause, and each measurement is made within `timed`.
+    `choice` says how the device runs the programs it times. `work` is asked to pause, and each measurement is made
+    within `timed`.
 
     Raises:
         EdgectlError: the recipe, its model, data or target, a stage, the lowering or the device; nothing is written.
@@ -133,7 +138,8 @@ def compress(
             data = load_splits(recipe.data)
             work.breathe()
             state = initial_state(recipe, data)
-        run = _Run(recipe, data, Path(staging), device, protocol, work=work, timed=timed)
+        timing = None if device is None or protocol is None else _Timing(device, protocol, choice, timed)
+        run = _Run(recipe, data, Path(staging), timing, work=work)
         for result in run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer, work=work):
             on_figures(run.add(result))
         return run.finish(output_dir)
@@ -157,6 +163,21 @@ def content_version(recipe: Recipe, program: bytes) -> str:
     return hashlib.sha256(hashlib.sha256(document).digest() + hashlib.sha256(program).digest()).hexdigest()[:12]
 
 
+@dataclass(frozen=True, slots=True)
+class _Timing:
+    """Where and how stages are timed."""
+
+    device: TimingDevice
+    protocol: MeasurementProtocol
+    choice: RunnerChoice
+    timed: TimedJob
+
+    def measure(self, bundle: Path, name: str) -> Measurement:
+        installed = self.device.put_bundle(bundle)
+        with self.timed():
+            return self.device.benchmark(name, installed.digest, self.protocol, choice=self.choice)
+
+
 class _Run:
     """The stages so far. Bundles of earlier stages live in the staging folder only, to be timed."""
 
@@ -165,15 +186,12 @@ class _Run:
         recipe: Recipe,
         data: DataSplits,
         staging: Path,
-        device: TimingDevice | None,
-        protocol: MeasurementProtocol | None,
+        timing: _Timing | None,
         *,
         work: Work,
-        timed: TimedJob,
     ) -> None:
         self._recipe, self._data, self._staging = recipe, data, staging
-        self._device, self._protocol = device, protocol
-        self._work, self._timed = work, timed
+        self._timing, self._work = timing, work
         self._figures: list[StageFigures] = []
         self._measurements: list[Measurement] = []
         self._last: tuple[Path, BundleInfo, bytes] | None = None
@@ -253,12 +271,10 @@ class _Run:
 
     def _timed_figures(self, figures: StageFigures, path: Path, name: str) -> StageFigures:
         """With the latency on the device; where the program falls out of its delegate, with the reason for none."""
-        if self._device is None or self._protocol is None:
+        if self._timing is None:
             return figures
-        installed = self._device.put_bundle(path)
         try:
-            with self._timed():
-                measured = self._device.benchmark(name, installed.digest, self._protocol)
+            measured = self._timing.measure(path, name)
         except UndelegatedError as error:
             return replace(figures, untimed=error.seen)
         self._measurements.append(measured)
