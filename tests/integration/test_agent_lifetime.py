@@ -159,7 +159,11 @@ def test_a_runner_whose_parent_is_not_the_agent_does_not_start(tmp_path: Path, b
         with pytest.raises(grpc.RpcError) as not_checked:
             activate(stub, staged)
         with pytest.raises(grpc.RpcError) as not_timed:
-            list(stub.Benchmark(agent_pb2.BenchmarkRequest(name=bundle.name, blocks=1, block_runs=5), timeout=60))
+            list(
+                stub.Benchmark(
+                    agent_pb2.BenchmarkRequest(name=bundle.name, blocks=1, block_runs=5, attempts=1), timeout=60
+                )
+            )
         with pytest.raises(grpc.RpcError) as not_served:
             infer(stub, bundle.name, _input())
     for failed in (not_checked, not_timed, not_served):

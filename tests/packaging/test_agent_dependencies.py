@@ -65,7 +65,7 @@ def test_a_running_agent_imports_no_numpy_torch_or_pydantic(tmp_path: Path) -> N
         bundle = make_bundle(tmp_path, program)
         deploy(stub, bundle)
         infer(stub, bundle.name, *(np.load(path) for path in golden_inputs(program)))
-        request = agent_pb2.BenchmarkRequest(name=bundle.name, blocks=1, block_runs=5)
+        request = agent_pb2.BenchmarkRequest(name=bundle.name, blocks=1, block_runs=5, attempts=1)
         assert list(stub.Benchmark(request, timeout=60))[-1].HasField("result")
         next(stub.StreamTelemetry(agent_pb2.StreamTelemetryRequest(), timeout=60))
         hello(stub)

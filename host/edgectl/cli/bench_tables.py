@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgectl_protos.errors import EdgectlError
 
@@ -12,7 +12,7 @@ from edgectl.cli.text import milliseconds_text, size_text
 
 if TYPE_CHECKING:
     from edgectl.lab.comparison import Comparison
-    from edgectl.lab.measurement import Measurement
+    from edgectl.lab.measurement import Measurement, MemoryFigures
     from edgectl.lab.periodic import Distribution, PeriodicRun
     from edgectl.lab.repeats import Repeats
 
@@ -31,7 +31,7 @@ def measurement_table(measured: Measurement, *, title: str) -> Table:
             ("p50, 95 % interval", f"{milliseconds_text(low)} to {milliseconds_text(high)} {unit}"),
             *_reference_rows(measured),
             ("cold load", f"{milliseconds_text(measured.load_ms)} ms, median of {len(measured.loads_ms)}"),
-            *_memory_rows(measured.memory.document()),
+            *_memory_rows(measured.memory),
             ("samples", f"{len(measured.samples)} in {len(measured.block_sizes)} blocks, protocol {measured.protocol}"),
             ("attempts", str(len(measured.attempts))),
             *((("outside the delegate", ", ".join(undelegated)),) if undelegated else ()),
@@ -99,7 +99,7 @@ def periodic_table(run: PeriodicRun, *, title: str) -> Table:
             ("late start", _distribution(figures.lateness)),
             ("jitter", _interval(figures.jitter_ms)),
             ("longest gap", _interval(figures.longest_gap_ms)),
-            *_memory_rows(figures.memory.document()),
+            *_memory_rows(figures.memory),
         ),
         title=title,
     )
@@ -115,14 +115,14 @@ def _reference_rows(measured: Measurement) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _memory_rows(memory: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    anonymous = memory["load_anonymous_bytes"]
+def _memory_rows(memory: MemoryFigures) -> tuple[tuple[str, str], ...]:
+    anonymous = memory.load_anonymous_bytes
     part = f", {size_text(anonymous)} of it its own" if anonymous else ""
     return (
-        ("program", size_text(memory["program_bytes"])),
-        ("planned memory", size_text(memory["planned_bytes"])),
-        ("resident after load", size_text(memory["load_rss_bytes"]) + part),
-        ("resident at most", size_text(memory["peak_rss_bytes"])),
+        ("program", size_text(memory.program_bytes)),
+        ("planned memory", size_text(memory.planned_bytes)),
+        ("resident after load", size_text(memory.load_rss_bytes) + part),
+        ("resident at most", size_text(memory.peak_rss_bytes)),
     )
 
 
