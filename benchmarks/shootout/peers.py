@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shootout.environments import PROJECT, Environment
+from shootout.environments import PROJECT, TORCH, Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,29 @@ PEERS = (
         Environment("onnxruntime", ("onnxruntime==1.32.0", "onnx==1.23.2")),
         "shootout.conversions.onnx_runtime",
         "shootout.workers.onnx_runtime",
+    ),
+    Peer(
+        "litert",
+        "LiteRT",
+        Environment("litert", (TORCH, "ai-edge-litert==2.3.0", "litert-torch==0.10.0")),
+        "shootout.conversions.litert",
+        "shootout.workers.litert",
+        needs_onnx=False,
+    ),
+    Peer(
+        "ncnn",
+        "ncnn",
+        Environment("ncnn", (TORCH, "ncnn==1.0.20261020", "pnnx==20261020")),
+        "shootout.conversions.ncnn_runtime",
+        "shootout.workers.ncnn_runtime",
+        needs_onnx=False,
+    ),
+    Peer(
+        "mnn",
+        "MNN",
+        Environment("mnn", ("MNN==3.6.1",)),
+        "shootout.conversions.mnn",
+        "shootout.workers.mnn",
     ),
     Peer(
         "openvino",

@@ -29,10 +29,12 @@ WARMUP_SECONDS = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """`run` is what is timed: one inference, inputs set and outputs computed. `answer` is the output of the last."""
+    """`run` is what is timed: one inference. `prepare` sets the inputs before it where a runtime copies them, untimed,
+    as in edge-runner; `answer` is the output of the last run."""
 
     run: Callable[[], object]
     answer: Callable[[], Array]
+    prepare: Callable[[], object] = lambda: None
 
 
 Load = Callable[[Path, str, int, Array], Loaded]
@@ -42,9 +44,10 @@ Load = Callable[[Path, str, int, Array], Loaded]
 def serve(load: Load) -> None:
     arguments = _arguments()
     loaded = load(arguments.folder, arguments.precision, arguments.threads, np.load(arguments.input))
+    loaded.prepare()
     loaded.run()
     np.save(arguments.answer, np.asarray(loaded.answer(), dtype=np.float32))
-    samples_of(loaded.run, seconds=WARMUP_SECONDS)
+    samples_of(loaded, seconds=WARMUP_SECONDS)
     _say({"ready": True})
     for line in sys.stdin:
         command, _, seconds = line.strip().partition(" ")
@@ -52,16 +55,19 @@ def serve(load: Load) -> None:
             return
         if command != "block":
             sys.exit(f"unknown command {line.strip()!r}; expected: block SECONDS, or end")
-        _say({"samples": samples_of(loaded.run, seconds=float(seconds))})
+        _say({"samples": samples_of(loaded, seconds=float(seconds))})
 
 
-def samples_of(run: Callable[[], object], *, seconds: float) -> list[float]:
+def samples_of(loaded: Loaded, *, seconds: float) -> list[float]:
     """Milliseconds of each run of a block of at least `seconds` and `FEWEST_RUNS`, after `UNTIMED_RUNS` more."""
+    prepare, run = loaded.prepare, loaded.run
     for _ in range(UNTIMED_RUNS):
+        prepare()
         run()
     samples: list[float] = []
     end = time.perf_counter() + seconds
     while len(samples) < FEWEST_RUNS or time.perf_counter() < end:
+        prepare()
         begin = time.perf_counter_ns()
         run()
         samples.append((time.perf_counter_ns() - begin) / 1e6)
