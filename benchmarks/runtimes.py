@@ -18,8 +18,9 @@ from runner_files import ROOT, find_runner
 from shootout.cases import MODELS, PRECISIONS, Case, Outcome
 from shootout.environments import UnavailableError
 from shootout.peers import EDGE_RUNNER, PEERS, Peer
-from shootout.race import Settings, race
+from shootout.race import race
 from shootout.report import as_json, closing_line, meets_bar, remarks, table
+from shootout.sessions import Settings
 
 FEATURES = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 

@@ -8,7 +8,7 @@ begins with another runtime, so that none always follows the same neighbour.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,100 +20,75 @@ from shootout.cases import Case, Failed, Outcome, Timed
 from shootout.conversion import assets_of, converted
 from shootout.environments import UnavailableError
 from shootout.peers import Peer
-from shootout.sessions import Session, answer_of, start
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """`seconds` is how long a block lasts at least."""
-
-    runner: str
-    cache: Path
-    rounds: int
-    seconds: float
+from shootout.sessions import Files, Session, Settings, answer_of, start
 
 
 @dataclass(slots=True)
 class Entrant:
-    session: Session
-    agreement: str
-    note: str
+    """A peer on its way through a case; `failure` ends it, and it is left out of what follows."""
+
+    peer: Peer
+    files: Files | None = None
+    session: Session | None = None
+    agreement: str = ""
     blocks: list[tuple[float, ...]] = field(default_factory=list)
+    failure: str | None = None
+
+    def outcome(self, case: Case) -> Outcome:
+        if self.failure is not None or self.files is None:
+            return Failed(self.failure or "it was not raced")
+        note = self.files.folder / f"{case.precision}.note"
+        return Timed(tuple(self.blocks), self.agreement, note.read_text().strip() if note.is_file() else "")
 
 
 def race(case: Case, peers: Sequence[Peer], settings: Settings) -> dict[str, Outcome]:
-    """What came of each peer, by name, in the order of `peers`."""
-    failed: dict[str, Failed] = {}
-    entrants: dict[str, Entrant] = {}
+    """What came of each peer, by name, in the order of `peers`.
+
+    Raises:
+        UnavailableError: the model itself cannot be made.
+    """
+    entrants = [Entrant(peer) for peer in peers]
+    assets = assets_of(case.model, settings.cache)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        assets = assets_of(case.model, settings.cache)
-        folders = _folders(case, peers, settings, failed)
-        sessions: dict[str, Session] = {}
-        for peer in peers:
-            if peer.name not in folders:
-                continue
-            try:
-                sessions[peer.name] = start(
-                    peer,
-                    case,
-                    folders[peer.name],
-                    assets,
-                    scratch,
-                    runner=settings.runner,
-                    cache=settings.cache,
-                    seconds=settings.seconds,
-                )
-            except (OSError, UnavailableError) as error:
-                failed[peer.name] = Failed(str(error))
-            else:
-                stack.callback(sessions[peer.name].close)
-        expected = np.load(assets / "expected.npy")
-        for peer in peers:
-            if peer.name not in sessions:
-                continue
-            try:
-                sessions[peer.name].ready()
-                answer = answer_of(peer, case, folders[peer.name], assets, scratch, runner=settings.runner)
-                right, distance = agreement(answer, expected, case.precision)
-                if not right:
-                    raise UnavailableError(f"a wrong answer: {distance}")
-            except (OSError, UnavailableError) as error:
-                failed[peer.name] = Failed(str(error))
-            else:
-                note = _note(folders[peer.name], case.precision)
-                entrants[peer.name] = Entrant(sessions[peer.name], distance, note)
-        _rounds(entrants, settings.rounds, failed)
-    timed = {
-        name: Timed(tuple(one.blocks), one.agreement, one.note) for name, one in entrants.items() if name not in failed
-    }
-    outcomes: dict[str, Outcome] = {**timed, **failed}
-    return {peer.name: outcomes[peer.name] for peer in peers}
+
+        def convert(entrant: Entrant) -> None:
+            folder = converted(entrant.peer, case.model, case.precision, settings.cache)
+            entrant.files = Files(folder, assets, scratch / f"{entrant.peer.name}.npy")
+
+        def begin(entrant: Entrant) -> None:
+            assert entrant.files is not None
+            entrant.session = start(entrant.peer, case, entrant.files, settings)
+            stack.callback(entrant.session.close)
+
+        def check(entrant: Entrant) -> None:
+            assert entrant.files is not None
+            assert entrant.session is not None
+            entrant.session.ready()
+            answer = answer_of(entrant.peer, case, entrant.files, settings)
+            right, entrant.agreement = agreement(answer, np.load(assets / "expected.npy"), case.precision)
+            if not right:
+                raise UnavailableError(f"a wrong answer: {entrant.agreement}")
+
+        for step in (convert, begin, check):  # all of one before the next: no conversion beside a running process
+            for entrant in entrants:
+                _attempt(entrant, step)
+        for index in range(settings.rounds):
+            first = index % len(entrants)
+            for entrant in entrants[first:] + entrants[:first]:
+                _attempt(entrant, _block)
+    return {entrant.peer.name: entrant.outcome(case) for entrant in entrants}
 
 
-def _folders(case: Case, peers: Sequence[Peer], settings: Settings, failed: dict[str, Failed]) -> dict[str, Path]:
-    folders = {}
-    for peer in peers:
-        try:
-            folders[peer.name] = converted(peer, case.model, case.precision, settings.cache)
-        except UnavailableError as error:
-            failed[peer.name] = Failed(str(error))
-    return folders
+def _attempt(entrant: Entrant, step: Callable[[Entrant], None]) -> None:
+    if entrant.failure is not None:
+        return
+    try:
+        step(entrant)
+    except (OSError, UnavailableError) as error:
+        entrant.failure = str(error)
 
 
-def _rounds(entrants: dict[str, Entrant], rounds: int, failed: dict[str, Failed]) -> None:
-    names = list(entrants)
-    for index in range(rounds):
-        first = index % max(1, len(names))
-        for name in names[first:] + names[:first]:
-            if name in failed:
-                continue
-            try:
-                entrants[name].blocks.append(entrants[name].session.block())
-            except UnavailableError as error:
-                failed[name] = Failed(str(error))
-
-
-def _note(folder: Path, precision: str) -> str:
-    path = folder / f"{precision}.note"
-    return path.read_text().strip() if path.is_file() else ""
+def _block(entrant: Entrant) -> None:
+    assert entrant.session is not None
+    entrant.blocks.append(entrant.session.block())

@@ -7,6 +7,7 @@ import json
 import selectors
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,29 @@ from shootout.workers.blocks import FEWEST_RUNS, UNTIMED_RUNS, WARMUP_SECONDS
 
 READY_SECONDS = 120.0
 BLOCK_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The edge-runner to race, where converted files lie, and how many blocks of at least how many seconds."""
+
+    runner: str
+    cache: Path
+    rounds: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A peer's converted files, the model's assets (see assets.py), and room for its answer."""
+
+    folder: Path
+    assets: Path
+    answer: Path
+
+    @property
+    def item(self) -> Path:
+        return self.assets / "input.npy"
 
 
 class Session:
@@ -79,42 +103,29 @@ class Session:
         return last_line(self._errors.read()) or f"it ended with status {status}"
 
 
-def start(
-    peer: Peer, case: Case, folder: Path, assets: Path, scratch: Path, *, runner: str, cache: Path, seconds: float
-) -> Session:
-    """Start the peer's process on a case; blocks last at least `seconds`."""
-    item = assets / "input.npy"
+def start(peer: Peer, case: Case, files: Files, settings: Settings) -> Session:
+    """Start the peer's process on a case."""
+    common: list[str | Path] = ["--threads", str(case.threads), "--input", files.item]
     if peer.worker is None:
-        protocol: list[str | Path] = [
-            "--warmup-seconds",
-            str(WARMUP_SECONDS),
-            "--warmup-change",
-            "0",
-            "--block-seconds",
-            str(seconds),
-        ]
+        program = files.folder / f"{case.precision}.pte"
+        warmup: list[str | Path] = ["--warmup-seconds", str(WARMUP_SECONDS), "--warmup-change", "0"]
         runs: list[str | Path] = ["--block-runs", str(FEWEST_RUNS), "--block-warmup-runs", str(UNTIMED_RUNS)]
-        program = folder / f"{case.precision}.pte"
-        common: list[str | Path] = ["--threads", str(case.threads), "--input", item]
-        return Session([runner, "bench", program, "--paced", *protocol, *runs, *common], block="block")
-    worker: list[str | Path] = [python_of(peer.environment, cache), "-P", "-m", peer.worker, folder, case.precision]
-    words: list[str | Path] = ["--threads", str(case.threads), "--input", item, "--answer", answer_path(peer, scratch)]
-    return Session([*worker, *words], block=f"block {seconds}")
+        length: list[str | Path] = ["--block-seconds", str(settings.seconds)]
+        return Session([settings.runner, "bench", program, "--paced", *warmup, *runs, *length, *common], block="block")
+    python = python_of(peer.environment, settings.cache)
+    worker: list[str | Path] = [python, "-P", "-m", peer.worker, files.folder, case.precision]
+    return Session([*worker, *common, "--answer", files.answer], block=f"block {settings.seconds}")
 
 
-def answer_of(peer: Peer, case: Case, folder: Path, assets: Path, scratch: Path, *, runner: str) -> Array:
+def answer_of(peer: Peer, case: Case, files: Files, settings: Settings) -> Array:
     """The output for the assets' input: a worker has written it before it was ready, edge-runner is asked.
 
     Raises:
         UnavailableError: edge-runner cannot run the program: its own line.
     """
-    path = answer_path(peer, scratch)
     if peer.worker is None:
-        program, item = folder / f"{case.precision}.pte", assets / "input.npy"
-        checked([runner, "run", program, "--threads", str(case.threads), "--input", item, "--output", path])
-    answer: Array = np.load(path)
+        program = files.folder / f"{case.precision}.pte"
+        words: list[str | Path] = ["--threads", str(case.threads), "--input", files.item, "--output", files.answer]
+        checked([settings.runner, "run", program, *words])
+    answer: Array = np.load(files.answer)
     return answer
-
-
-def answer_path(peer: Peer, scratch: Path) -> Path:
-    return scratch / f"{peer.name}.npy"

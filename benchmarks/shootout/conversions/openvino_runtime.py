@@ -16,9 +16,7 @@ def main() -> None:
     model = openvino.convert_model(assets / "fp32.onnx")
     if precision == "int8":
         items = np.load(assets / "calibration.npy")
-        transformer = any(
-            node.get_type_name() == "SoftMax" or node.get_type_name() == "Softmax" for node in model.get_ops()
-        )
+        transformer = any("softmax" in node.get_type_name().lower() for node in model.get_ops())
         model = nncf.quantize(
             model,
             nncf.Dataset([item[None] for item in items]),
