@@ -30,7 +30,8 @@ def test_the_first_deploy_of_the_readme_runs_as_written(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert "is active on local" in done.stdout
     assert "p50" in done.stdout
+    assert "<svg" in (tmp_path / "examples/own_model/profile.html").read_text()
     assert len(list((tmp_path / "examples/own_model/shapes").glob("shapes-*.edge"))) == 1
