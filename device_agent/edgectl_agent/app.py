@@ -27,7 +27,7 @@ from edgectl_agent.board.conditions import BoardConditions
 from edgectl_agent.board.facts import BoardFacts, read_board_facts
 from edgectl_agent.clock import Clock, SystemClock
 from edgectl_agent.configuration import AgentConfiguration, MqttSettings
-from edgectl_agent.resident import give_back_startup_pages
+from edgectl_agent.resident import give_back_pages
 from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts, find_runner, read_runtime_facts
 from edgectl_agent.runner.serving import ServeCommand
@@ -130,7 +130,7 @@ async def _build(configuration: AgentConfiguration, clock: Clock, background: Ba
 
 async def _settle() -> None:
     await asyncio.sleep(_SETTLE_SECONDS)
-    give_back_startup_pages()
+    give_back_pages()
 
 
 def _sampler(parts: Parts, sinks: list[RecordSink]) -> Sampler:

@@ -22,6 +22,7 @@ from edgectl_protos.errors import BundleError, GateError, RunnerError, StateErro
 from edgectl_protos.manifest import Manifest, check_device_fits
 from edgectl_protos.topics import check_name
 
+from edgectl_agent.resident import give_back_pages
 from edgectl_agent.runner.golden import check_golden
 from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts
@@ -176,6 +177,7 @@ class Installation:
             await asyncio.to_thread(self._store.activate, name, digest)
             await self._serve_or_restore(name, slot, before)
             previous = self._store.model(name).previous
+            give_back_pages()
             return Activation(name, digest, previous.digest if previous else "", max_abs_error)
 
     async def _serve_or_restore(self, name: str, slot: Slot, before: Slot | None) -> None:

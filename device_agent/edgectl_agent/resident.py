@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the agent's resident set to what it works with: start-up's leavings go back, a needless import stays out."""
+"""Keeps the agent's resident set to what it works with: what is used seldom goes back, a needless import stays out."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _MADV_DONTNEED = 4
 _TEXT_MAPPING = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ [1-9]\d* ", flags=re.MULTILINE)
 
 
-def give_back_startup_pages(maps: Path = Path("/proc/self/maps")) -> None:
-    """Drop the pages of program text, and the free memory of the allocator, that starting left resident.
+def give_back_pages(maps: Path = Path("/proc/self/maps")) -> None:
+    """Drop the pages of program text, and the free memory of the allocator, that starting or installing left resident.
 
     Text is mapped from files and never written, so what is used again comes back from the page cache at the price of
     a minor fault. Where the system has no such call, nothing happens.

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from edgectl_agent.resident import give_back_startup_pages, text_mappings
+from edgectl_agent.resident import give_back_pages, text_mappings
 
 _MAPS = """\
 55d0a0000000-55d0a0001000 r--p 00000000 fe:00 131 /usr/bin/python3
@@ -22,18 +22,18 @@ def test_only_private_program_text_of_files_is_given_back() -> None:
 
 
 def test_a_system_without_maps_is_left_alone(tmp_path: Path) -> None:
-    give_back_startup_pages(tmp_path / "maps")
+    give_back_pages(tmp_path / "maps")
 
 
 def test_the_process_works_on_after_its_text_was_dropped() -> None:
     code = """
 import json, re, ssl
-from edgectl_agent.resident import give_back_startup_pages
+from edgectl_agent.resident import give_back_pages
 def text():
     lines = open("/proc/self/smaps").read()
     return sum(int(size) for size in re.findall(r"r-xp [^\\n]*[.]so[^\\n]*\\n(?:.*\\n)*?Rss:\\s+(\\d+) kB", lines))
 before = text()
-give_back_startup_pages()
+give_back_pages()
 after = text()
 assert ssl.create_default_context() and re.compile("a+").match("aaa")
 print(json.dumps([before, after]))
