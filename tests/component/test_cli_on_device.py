@@ -137,6 +137,14 @@ def test_bench_repeated_goes_on_after_a_crash_and_where_all_crash_says_the_last(
     assert "measurement 1 of 2 failed: edge-runner crashed: SIGSEGV" in err
 
 
+def test_bench_takes_one_thread_unless_asked_otherwise(agent: Agent, bundle: Path) -> None:
+    with agent(Script(device="desk")) as started:
+        assert edgectl("bench", str(bundle), "--on", "desk") == 0
+        assert started.requests["Benchmark"].runner.threads == 1
+        assert edgectl("bench", str(bundle), "--on", "desk", "--threads", "0") == 0
+        assert started.requests["Benchmark"].runner.threads == 0
+
+
 def test_bench_passes_on_how_the_runner_is_to_be_started(agent: Agent, bundle: Path) -> None:
     flags = ["--threads", "2", "--cpus", "0,2-3", "--priority", "high", "--memory-limit", "64MB", "--allow-undelegated"]
     with agent(Script(device="desk")) as started:

@@ -40,7 +40,7 @@ def complete_against(context: click.Context, parameter: click.Parameter, incompl
 @click.option(
     "--runs", type=click.IntRange(1, 1_000), default=20, show_default=True, help="Take medians of these runs."
 )
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="0 leaves it to the device.")
+@click.option("--threads", type=click.IntRange(0, 256), default=1, show_default=True, help="0 leaves it to the device.")
 @click.option("--etdump", type=_FILE, help="Write the ETDump of the same runs here, for ExecuTorch's Inspector.")
 @click.option("--html", type=_FILE, help="Write a page with a flame-like picture here; it needs no other file.")
 @click.option(

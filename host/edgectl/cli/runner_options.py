@@ -41,7 +41,9 @@ def runner_options(command: Command) -> Command:
 
 
 _OPTIONS = (
-    click.option("--threads", type=click.IntRange(min=0, max=256), default=0, help="0 leaves it to the device."),
+    click.option(
+        "--threads", type=click.IntRange(0, 256), default=1, show_default=True, help="0 leaves it to the device."
+    ),
     click.option("--cpus", type=CpuList(), default=(), help="Run on these processors only, such as 0,2-3."),
     click.option("--priority", type=click.Choice(list(_NICE)), default="normal", show_default=True),
     click.option("--memory-limit", type=Size(), default=0, help="End the program beyond this, such as 64MB."),

@@ -11,10 +11,12 @@ from typing import Any
 class RunnerChoice:
     """0 and empty leave the choice to the device; `memory_limit_bytes` bounds the runner's own memory.
 
+    One thread unless asked otherwise: with more, the time of a small program depends on the core its threads wake on,
+    and two fresh processes differ by a factor.
     `allow_undelegated` lets a program be timed whose operators run outside a delegate.
     """
 
-    threads: int = 0
+    threads: int = 1
     cpus: tuple[int, ...] = ()
     nice: int = 0
     memory_limit_bytes: int = 0
