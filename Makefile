@@ -1,11 +1,14 @@
-# make demo | make test | make check | make bench | make protos
+# make demo | make test | make check | make bench | make protos | make board-runner | make agent-wheel   (ARCH=aarch64|x86_64)
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 RUNNER = $(VENV)/bin/edge-runner
 RUNNER_SOURCES = $(shell find device_agent/runner -type f)
 PROTOC = build/protoc/bin/python
+# Packages for boards: which processor they are for.
+ARCH ?= aarch64
+BOARD_PACKAGES = PYTHONPATH=device_agent/packaging $(PYTHON_IN_VENV) -m board_packages
 
-.PHONY: demo test fast-test check bench protos reference runner setup-demo setup-test clean
+.PHONY: demo test fast-test check bench protos reference runner board-runner agent-wheel setup-demo setup-test setup-boards clean
 
 demo: setup-demo
 	@$(MAKE) --no-print-directory runner
@@ -47,6 +50,9 @@ setup-demo:
 setup-test:
 	@VENV=$(VENV) deploy/setup.sh test
 
+setup-boards:
+	@VENV=$(VENV) deploy/setup.sh boards
+
 # Whichever set-up ran first has brought cmake; alone, `make runner` takes the smaller one.
 $(VENV)/bin/cmake:
 	@VENV=$(VENV) deploy/setup.sh demo
@@ -61,6 +67,12 @@ $(RUNNER): $(RUNNER_SOURCES) deploy/constraints.txt | $(VENV)/bin/cmake
 	$(VENV)/bin/cmake --build build/runner
 	$(VENV)/bin/cmake --install build/runner > build/runner-install.log
 	@touch $(RUNNER)
+
+board-runner: setup-boards
+	$(BOARD_PACKAGES) runner --arch $(ARCH)
+
+agent-wheel: setup-boards
+	$(BOARD_PACKAGES) wheel --arch $(ARCH)
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache

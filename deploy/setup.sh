@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Prepares a checkout: virtual environment, pinned dependencies, system packages where it may install them, the native runner.
-# Usage: deploy/setup.sh demo|test        Called by the Makefile; a second run finds its stamp and does nothing.
+# Usage: deploy/setup.sh demo|test|boards Called by the Makefile; a second run finds its stamp and does nothing.
+# boards is what building packages for boards and emulating boards needs, without torch; test includes its system packages.
 # Supported: Debian 12 and 13, Ubuntu 24.04, Raspberry Pi OS 12 and 13 (64-bit), on x86_64 and aarch64, Python 3.11 to 3.13.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-purpose=${1:?usage: deploy/setup.sh demo|test}
+purpose=${1:?usage: deploy/setup.sh demo|test|boards}
 venv=${VENV:-.venv}
 torch_version=2.13.0
 
@@ -33,7 +34,7 @@ need() {
   [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
   if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
     say "installing system packages: ${missing[*]}"
-    "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >&2 && return
+    "${as_root[@]}" apt-get update -qq && "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 && return
   fi
   die "missing system packages: ${missing[*]}; install them: sudo apt-get install ${missing[*]}"
 }
@@ -53,6 +54,11 @@ need python3 'command -v python3'
 python=$(find_python)
 need g++ 'command -v g++' python3-venv "$python -c 'import ensurepip'"
 [ "$purpose" = test ] && need mosquitto 'PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto'
+if [ "$purpose" != demo ]; then
+  need g++-aarch64-linux-gnu 'command -v aarch64-linux-gnu-g++' qemu-user 'command -v qemu-aarch64' \
+    qemu-system-arm 'command -v qemu-system-aarch64' qemu-utils 'command -v qemu-img' mmdebstrap 'command -v mmdebstrap' \
+    e2fsprogs 'PATH=$PATH:/usr/sbin:/sbin command -v mke2fs'
+fi
 
 if [ ! -x "$venv/bin/python" ]; then
   say "creating $venv with $("$python" --version)"
@@ -76,6 +82,14 @@ install_torch() {
       die "no CPU build of torch $torch_version could be installed; install it into $venv by hand, then run make again"
   fi
 }
+
+if [ "$purpose" = boards ]; then
+  say "installing what builds packages for boards"
+  "${pip[@]}" install --quiet -e protos cmake ninja
+  find "$venv" -maxdepth 1 -name ".setup-$purpose-*" -delete
+  touch "$stamp"
+  exit 0
+fi
 
 extras=demo,build
 [ "$purpose" = test ] && extras=demo,build,development

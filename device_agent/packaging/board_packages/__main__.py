@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m board_packages runner|wheel --arch ARCH`: what the Makefile's targets for boards call."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgectl_protos.errors import EdgectlError
+
+from board_packages.architecture import architecture_named
+from board_packages.committed import read_committed
+from board_packages.runner import BoardRunner, build_runner
+from board_packages.sdk import UnpackedSdk, unpack_sdk
+
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build one package; the exit code."""
+    parser = argparse.ArgumentParser(prog="board_packages", description="Builds what a board installs.")
+    parser.add_argument("what", choices=("runner", "wheel"))
+    parser.add_argument("--arch", required=True, metavar="aarch64|x86_64")
+    parser.add_argument("--build", type=Path, default=_ROOT / "build" / "boards", help="where intermediate files go")
+    parser.add_argument("--dist", type=Path, default=_ROOT / "dist", help="where packages go")
+    given = parser.parse_args(arguments)
+    try:
+        _build(given)
+    except EdgectlError as error:
+        sys.stderr.write(f"board_packages: {error.code}: {error.message}\n")
+        return int(error.exit_code)
+    return 0
+
+
+def _build(given: argparse.Namespace) -> None:
+    architecture = architecture_named(given.arch)
+    committed = read_committed()
+    sdk = unpack_sdk(architecture, committed.sdk, build=given.build)
+    runner = build_runner(
+        architecture,
+        sdk,
+        libraries=committed.libraries,
+        sources=_ROOT / "device_agent" / "runner",
+        build=given.build,
+    )
+    print(runner.program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
