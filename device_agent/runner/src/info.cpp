@@ -4,6 +4,7 @@
 
 #include "arguments.h"
 #include "modes.h"
+#include "processor_core.h"
 
 namespace edge {
 namespace {
@@ -70,6 +71,7 @@ int info_mode(const Words& words, const Start& start) {
   }
   Json out;
   out.begin_object().key("runtime").value(kRuntimeVersion).key("architecture").value(architecture());
+  out.key("core").value(recognised_core());
   out.key("backends").value(backend_names()).key("kernels").value(kernels);
   out.key("start_rss_bytes").value(start.memory.rss_bytes);
   if (arguments.model()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// edge-runner: loads, describes, times, drives, profiles, runs and serves ExecuTorch programs. No Python, no
-// torch.
+// edge-runner: loads, describes, times, drives, profiles, repeats, runs and serves ExecuTorch programs. No
+// Python, no torch.
 #include <sys/utsname.h>
 
 #include <algorithm>
@@ -52,6 +52,7 @@ constexpr const char* kUsage = R"(usage: edge-runner info [MODEL] [--json]
        edge-runner periodic MODEL --rate HZ --seconds S --deadline-ms D [--json] [--stream] [--input FILE.npy ...]
                          [WARM-UP] [PROCESS]
        edge-runner profile MODEL [--json] [--runs N] [--warmup-runs N] [--etdump FILE] [--input FILE.npy ...] [PROCESS]
+       edge-runner repeat MODEL [--runs N] [--input FILE.npy ...] [PROCESS]
        edge-runner run MODEL --input FILE ... [--raw] [--output-dir DIR | --output FILE ...]
                          [--expect FILE ... --atol X --rtol Y] [--json] [PROCESS]
        edge-runner serve MODEL (--listen-fd N | --socket PATH) [--queue N] [PROCESS]
@@ -66,13 +67,14 @@ int dispatch(const std::string& mode, const Words& words, const Start& start) {
   if (mode == "periodic") return periodic_mode(words, start);
   if (mode == "run") return run_mode(words, start);
   if (mode == "profile") return profile_mode(words, start);
+  if (mode == "repeat") return repeat_mode(words, start);
   if (mode == "serve") return serve_mode(words, start);
   if (mode == "--help" || mode == "--version") {
     print_line(mode == "--help" ? kUsage : kRuntimeVersion);
     return 0;
   }
   throw Failure(ExitCode::kUsage, mode.empty() ? "no mode given" : "unknown mode " + mode,
-                "expected info, bench, periodic, profile, run or serve", "see edge-runner --help");
+                "expected info, bench, periodic, profile, repeat, run or serve", "see edge-runner --help");
 }
 
 [[noreturn]] void end_on_terminate() {

@@ -25,6 +25,7 @@ int bench_mode(const Words& words, const Start& start);
 int run_mode(const Words& words, const Start& start);
 int periodic_mode(const Words& words, const Start& start);
 int profile_mode(const Words& words, const Start& start);
+int repeat_mode(const Words& words, const Start& start);
 int serve_mode(const Words& words, const Start& start);
 
 inline constexpr const char* kRuntimeVersion = EDGE_RUNTIME_VERSION;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A loaded program and what goes into it: what bench, periodic and profile execute.
+// A loaded program and what goes into it: what bench, periodic, profile and repeat execute.
 #pragma once
 
 #include <chrono>
