@@ -29,18 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     import asyncio
+    import faulthandler
     import logging
 
     from edgectl_protos.errors import EdgectlError
 
     from edgectl_agent.app import run_agent
     from edgectl_agent.configuration import Settings, configure, merge_settings, settings_from_file
+    from edgectl_agent.service import service_manager
 
+    faulthandler.enable()  # systemd ends an agent that hangs by SIGABRT: its log shall say where it hung
+    manager = service_manager(os.environ, os.getpid())
     logging.basicConfig(stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", level=logging.INFO)
     try:
         flags = Settings(**{name: value for name, value in vars(given).items() if name not in {"command", "config"}})
         file = settings_from_file(given.config) if given.config else Settings()
-        asyncio.run(run_agent(configure(merge_settings(flags, file))))
+        asyncio.run(run_agent(configure(merge_settings(flags, file)), manager))
     except EdgectlError as error:
         sys.stderr.write(f"edge-agent: {error.code}: {error.message}\n")
         return int(error.exit_code)

@@ -32,6 +32,7 @@ from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts, find_runner, read_runtime_facts
 from edgectl_agent.runner.serving import ServeCommand
 from edgectl_agent.runner.sockets import SocketFolder
+from edgectl_agent.service import ServiceManager
 from edgectl_agent.store.slots import ModelStore
 from edgectl_agent.telemetry.broadcast import Broadcast
 from edgectl_agent.telemetry.process import MachineReadings
@@ -63,8 +64,8 @@ class Parts:
     broadcast: Broadcast
 
 
-async def run_agent(configuration: AgentConfiguration) -> None:
-    """Run until SIGTERM or SIGINT; afterwards no process of ours is left.
+async def run_agent(configuration: AgentConfiguration, manager: ServiceManager) -> None:
+    """Run until SIGTERM or SIGINT; afterwards no process of ours is left. `manager` learns how it goes.
 
     Raises:
         EdgectlError: it could not start, or something it does in the background failed.
@@ -78,8 +79,13 @@ async def run_agent(configuration: AgentConfiguration) -> None:
     with _sole_owner(configuration.state):
         async with agent(configuration, background) as endpoint:
             _say_ready(configuration, endpoint)
+            manager.ready(f"listening on {endpoint}" if endpoint else "MQTT alone")
+            background.start(manager.keep_alive())
             background.start(_settle())
-            await background.over()
+            try:
+                await background.over()
+            finally:
+                manager.stopping()
 
 
 @asynccontextmanager
