@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from edgectl.compress.importance import channel_scores
 from edgectl.compress.mac_count import macs
 from edgectl.compress.selection import Selection, select_channels
 from edgectl.compress.stages import PruneParameters
-from edgectl.compress.state import ModelState, parameter_count
+from edgectl.compress.state import Edit, ModelState, parameter_count
 from edgectl.compress.surgery import cut_channels, named_tensor, zero_columns
 
 CHECK_TOLERANCE = 1e-4  # of the largest output; float32 sums in another order differ by some 1e-6
@@ -55,7 +56,8 @@ def prune(state: ModelState, parameters: PruneParameters, *, generator: torch.Ge
     graph = state.copied_graph()
     cut_channels(graph, analysis, selection.keep)
     _check(state, graph, analysis, selection.keep)
-    edit = f"prune {parameters.amount:g} of {parameters.unit}, {parameters.importance}"
+    summary = f"prune {parameters.amount:g} of {parameters.unit}, {parameters.importance}"
+    edit = Edit("prune", dataclasses.asdict(parameters), summary)
     # Exported again, so that the shapes in the graph's own records are those of the smaller tensors.
     pruned = state.edited(export_model(graph, state.example_inputs), edit)
     return Pruned(pruned, analysis, selection, _notes(parameters, analysis, selection))

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from edgectl.compress.data import DataSplits
 from edgectl.compress.materialize import runnable
 from edgectl.compress.stages import QuantizeParameters
-from edgectl.compress.state import ModelState, Quantization
+from edgectl.compress.state import Edit, ModelState, Quantization
 from edgectl.cores import NEVER_PAUSED, Work
 
 
@@ -27,7 +29,8 @@ def quantize(
     """
     order = torch.randperm(len(data.train_inputs), generator=generator)[: parameters.calibration_items]
     calibration = data.train_inputs[order].contiguous()
-    edit = f"quantize {parameters.scheme}, {len(calibration)} calibration items"
+    summary = f"quantize {parameters.scheme}, {len(calibration)} calibration items"
+    edit = Edit("quantize", dataclasses.asdict(parameters), summary)
     quantized = state.quantized(Quantization(parameters.scheme, calibration), edit)
     runnable(quantized, work=work)  # convert now: a graph that cannot be quantized fails in its own stage
     return quantized

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 import torch
@@ -23,7 +23,7 @@ from edgectl.compress.data import DataSplits
 from edgectl.compress.device import place, training_device
 from edgectl.compress.mac_count import macs
 from edgectl.compress.stages import DistillParameters, FinetuneParameters
-from edgectl.compress.state import ModelState
+from edgectl.compress.state import Edit, ModelState
 from edgectl.cores import NEVER_PAUSED, Work
 
 _SGD_MOMENTUM = 0.9
@@ -83,7 +83,8 @@ def train(
         _optimize(graph, data, settings=settings, loss=loss, generator=generator, progress=progress, work=work)
     set_training(graph, training=False)
     place(graph, torch.device("cpu"))
-    return state.edited(graph, f"train {settings.epochs} epochs, {settings.optimizer}, rate {settings.learning_rate:g}")
+    summary = f"train {settings.epochs} epochs, {settings.optimizer}, rate {settings.learning_rate:g}"
+    return state.edited(graph, Edit("train", asdict(settings), summary))
 
 
 def training_steps(items: int, *, epochs: int, batch_size: int) -> int:

@@ -125,5 +125,5 @@ def _write(path: Path, recipe: Recipe, fold: Fold, state: ModelState, program: L
         tolerance=golden.tolerance,
         labels=fold.data.labels,
         target=load_target(recipe.target),
-        provenance={"recipe": recipe_document(recipe), "edits": list(state.edits)},
+        provenance={"recipe": recipe_document(recipe), "edits": [edit.summary for edit in state.edits]},
     )
