@@ -3,6 +3,6 @@
 
 from __future__ import annotations
 
-from edgectl.targets.profiles import Target, load_target, parse_target, target_names
+from edgectl.targets.profiles import Limitation, Processor, Target, load_target, parse_target, target_names
 
-__all__ = ["Target", "load_target", "parse_target", "target_names"]
+__all__ = ["Limitation", "Processor", "Target", "load_target", "parse_target", "target_names"]
