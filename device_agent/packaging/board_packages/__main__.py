@@ -11,15 +11,14 @@ from pathlib import Path
 from edgectl_protos.errors import EdgectlError
 
 from board_packages.architecture import architecture_named
+from board_packages.build import Workplace, make_runner, make_wheel
 from board_packages.committed import read_committed
-from board_packages.runner import BoardRunner, build_runner
-from board_packages.sdk import UnpackedSdk, unpack_sdk
 
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build one package; the exit code."""
+    """Build one package and print where it is; the exit code."""
     parser = argparse.ArgumentParser(prog="board_packages", description="Builds what a board installs.")
     parser.add_argument("what", choices=("runner", "wheel"))
     parser.add_argument("--arch", required=True, metavar="aarch64|x86_64")
@@ -27,25 +26,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--dist", type=Path, default=_ROOT / "dist", help="where packages go")
     given = parser.parse_args(arguments)
     try:
-        _build(given)
+        architecture = architecture_named(given.arch)
+        committed = read_committed()
+        place = Workplace(root=_ROOT, build=given.build.absolute(), dist=given.dist.absolute())
+        if given.what == "runner":
+            _show(make_runner(place, architecture, committed)[0].program)
+        else:
+            _show(make_wheel(place, architecture, committed))
     except EdgectlError as error:
         sys.stderr.write(f"board_packages: {error.code}: {error.message}\n")
         return int(error.exit_code)
     return 0
 
 
-def _build(given: argparse.Namespace) -> None:
-    architecture = architecture_named(given.arch)
-    committed = read_committed()
-    sdk = unpack_sdk(architecture, committed.sdk, build=given.build)
-    runner = build_runner(
-        architecture,
-        sdk,
-        libraries=committed.libraries,
-        sources=_ROOT / "device_agent" / "runner",
-        build=given.build,
-    )
-    print(runner.program)
+def _show(path: Path) -> None:
+    sys.stdout.write(f"{path} {path.stat().st_size:,} bytes\n")
 
 
 if __name__ == "__main__":

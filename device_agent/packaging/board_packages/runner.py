@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cross-compiles edge-runner and lays it beside the libraries it needs, as a board has them.
 
-`build/boards/ARCH/bin/edge-runner` and `build/boards/ARCH/lib/edgectl/*.so`. The same sources, compiler and SDK give the
-same bytes in whatever folder they lie: paths are mapped away, and no build id is made.
+`build/boards/ARCH/bin/edge-runner` and `build/boards/ARCH/lib/edgectl/*.so`. The same sources, compiler and SDK give
+the same bytes in whatever folder they lie: paths are mapped away, and no build id is made.
 """
 
 from __future__ import annotations
