@@ -80,7 +80,7 @@ def small_program(kind: str) -> SmallProgram:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         module, items = build().eval(), torch.randn(16, 1, 16, 16)
-    state = ModelState(export_model(module, (items[:1],)), (items[:1],))
+    state = ModelState(export_model(module, (items[:1],)).graph, (items[:1],))
     if quantized:
         state = replace(state, quantization=Quantization("static_int8", items), cache={})
     return SmallProgram(kind, lower(state), make_golden(state, items))

@@ -25,7 +25,7 @@ def prunable_state(module: nn.Module) -> ModelState:
                 assert tensor is not None
                 tensor.data.uniform_(0.5, 1.5, generator=generator)
     example = (torch.randn(1, *ITEM_SHAPE, generator=generator),)
-    return ModelState(export_model(module, example), example)
+    return ModelState(export_model(module, example).graph, example)
 
 
 def block(inputs: int, outputs: int, kernel: int = 3, groups: int = 1) -> nn.Sequential:

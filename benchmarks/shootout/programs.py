@@ -18,7 +18,7 @@ from shootout.models import load
 def main() -> None:
     assets, folder, precision = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     example = (torch.from_numpy(np.load(assets / "input.npy")),)
-    state = ModelState(export_model(load(assets), example), example)
+    state = ModelState(export_model(load(assets), example).graph, example)
     if precision == "int8":
         calibration = torch.from_numpy(np.load(assets / "calibration.npy"))
         state = state.quantized(Quantization("static_int8", calibration), Edit("quantize", {}, "int8"))

@@ -71,7 +71,7 @@ def state_of(module: nn.Module, *, quantized: bool = False) -> ModelState:
         torch.manual_seed(0)
         for parameter in module.parameters():
             nn.init.normal_(parameter, std=0.3)
-    state = ModelState(export_model(module, (ITEMS[:1],)), (ITEMS[:1],))
+    state = ModelState(export_model(module, (ITEMS[:1],)).graph, (ITEMS[:1],))
     return dataclasses.replace(state, quantization=Quantization("static_int8", ITEMS), cache={}) if quantized else state
 
 

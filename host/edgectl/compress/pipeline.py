@@ -107,7 +107,7 @@ def state_of(module: nn.Module, data: DataSplits) -> ModelState:
     """
     example = (data.test_inputs[:1].clone(),)
     _run_one_item(module, example[0])
-    state = ModelState(export_model(module, example), example)
+    state = ModelState(export_model(module, example).graph, example)
     logits = predict(state, data.test_inputs[:1])
     classes = len(data.labels)
     if not isinstance(logits, torch.Tensor) or logits.shape != (1, classes):

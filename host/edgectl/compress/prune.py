@@ -59,7 +59,7 @@ def prune(state: ModelState, parameters: PruneParameters, *, generator: torch.Ge
     summary = f"prune {parameters.amount:g} of {parameters.unit}, {parameters.importance}"
     edit = Edit("prune", dataclasses.asdict(parameters), summary)
     # Exported again, so that the shapes in the graph's own records are those of the smaller tensors.
-    pruned = state.edited(export_model(graph, state.example_inputs), edit)
+    pruned = state.edited(export_model(graph, state.example_inputs).graph, edit)
     return Pruned(pruned, analysis, selection, _notes(parameters, analysis, selection))
 
 
