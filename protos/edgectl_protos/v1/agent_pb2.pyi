@@ -28,7 +28,7 @@ class HelloRequest(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., host_version: _Optional[str] = ...) -> None: ...
 
 class HelloReply(_message.Message):
-    __slots__ = ("protocol", "agent_version", "device", "boot_id", "architecture", "runtime", "delegates", "capabilities", "kernel", "cpu_model", "cpu_features", "cpu_count", "memory_bytes", "models", "agent_pss_bytes")
+    __slots__ = ("protocol", "agent_version", "device", "boot_id", "architecture", "runtime", "delegates", "capabilities", "kernel", "cpu_model", "cpu_features", "cpu_count", "memory_bytes", "models", "agent_pss_bytes", "emulator", "core")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     DEVICE_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,8 @@ class HelloReply(_message.Message):
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODELS_FIELD_NUMBER: _ClassVar[int]
     AGENT_PSS_BYTES_FIELD_NUMBER: _ClassVar[int]
+    EMULATOR_FIELD_NUMBER: _ClassVar[int]
+    CORE_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     agent_version: str
     device: str
@@ -59,7 +61,9 @@ class HelloReply(_message.Message):
     memory_bytes: int
     models: _containers.RepeatedCompositeFieldContainer[InstalledModel]
     agent_pss_bytes: int
-    def __init__(self, protocol: _Optional[int] = ..., agent_version: _Optional[str] = ..., device: _Optional[str] = ..., boot_id: _Optional[str] = ..., architecture: _Optional[str] = ..., runtime: _Optional[str] = ..., delegates: _Optional[_Iterable[str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., kernel: _Optional[str] = ..., cpu_model: _Optional[str] = ..., cpu_features: _Optional[_Iterable[str]] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., models: _Optional[_Iterable[_Union[InstalledModel, _Mapping]]] = ..., agent_pss_bytes: _Optional[int] = ...) -> None: ...
+    emulator: str
+    core: str
+    def __init__(self, protocol: _Optional[int] = ..., agent_version: _Optional[str] = ..., device: _Optional[str] = ..., boot_id: _Optional[str] = ..., architecture: _Optional[str] = ..., runtime: _Optional[str] = ..., delegates: _Optional[_Iterable[str]] = ..., capabilities: _Optional[_Iterable[str]] = ..., kernel: _Optional[str] = ..., cpu_model: _Optional[str] = ..., cpu_features: _Optional[_Iterable[str]] = ..., cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., models: _Optional[_Iterable[_Union[InstalledModel, _Mapping]]] = ..., agent_pss_bytes: _Optional[int] = ..., emulator: _Optional[str] = ..., core: _Optional[str] = ...) -> None: ...
 
 class InstalledModel(_message.Message):
     __slots__ = ("name", "version", "digest", "active")
@@ -110,16 +114,26 @@ class ActivateRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
 
 class ActivateReply(_message.Message):
-    __slots__ = ("name", "digest", "previous_digest", "golden_max_abs_error")
+    __slots__ = ("name", "digest", "previous_digest", "golden_max_abs_error", "unchecked_budgets")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_DIGEST_FIELD_NUMBER: _ClassVar[int]
     GOLDEN_MAX_ABS_ERROR_FIELD_NUMBER: _ClassVar[int]
+    UNCHECKED_BUDGETS_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     previous_digest: str
     golden_max_abs_error: float
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., previous_digest: _Optional[str] = ..., golden_max_abs_error: _Optional[float] = ...) -> None: ...
+    unchecked_budgets: _containers.RepeatedCompositeFieldContainer[UncheckedBudget]
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., previous_digest: _Optional[str] = ..., golden_max_abs_error: _Optional[float] = ..., unchecked_budgets: _Optional[_Iterable[_Union[UncheckedBudget, _Mapping]]] = ...) -> None: ...
+
+class UncheckedBudget(_message.Message):
+    __slots__ = ("budget", "reason")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    budget: str
+    reason: str
+    def __init__(self, budget: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class RollbackRequest(_message.Message):
     __slots__ = ("name",)
@@ -150,7 +164,7 @@ class RunnerOptions(_message.Message):
     def __init__(self, threads: _Optional[int] = ..., cpus: _Optional[_Iterable[int]] = ..., nice: _Optional[int] = ..., memory_limit_bytes: _Optional[int] = ...) -> None: ...
 
 class BenchmarkRequest(_message.Message):
-    __slots__ = ("name", "digest", "protocol", "warmup_seconds", "warmup_runs", "blocks", "block_runs", "block_seconds", "max_variation", "max_drift", "attempts", "cooldown_seconds", "time_limit_seconds", "allow_undelegated", "runner")
+    __slots__ = ("name", "digest", "protocol", "warmup_seconds", "warmup_runs", "blocks", "block_runs", "block_seconds", "max_variation", "max_drift", "attempts", "cooldown_seconds", "time_limit_seconds", "allow_undelegated", "runner", "instructions")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
@@ -166,6 +180,7 @@ class BenchmarkRequest(_message.Message):
     TIME_LIMIT_SECONDS_FIELD_NUMBER: _ClassVar[int]
     ALLOW_UNDELEGATED_FIELD_NUMBER: _ClassVar[int]
     RUNNER_FIELD_NUMBER: _ClassVar[int]
+    INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
     name: str
     digest: str
     protocol: str
@@ -181,15 +196,38 @@ class BenchmarkRequest(_message.Message):
     time_limit_seconds: float
     allow_undelegated: bool
     runner: RunnerOptions
-    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., protocol: _Optional[str] = ..., warmup_seconds: _Optional[float] = ..., warmup_runs: _Optional[int] = ..., blocks: _Optional[int] = ..., block_runs: _Optional[int] = ..., block_seconds: _Optional[float] = ..., max_variation: _Optional[float] = ..., max_drift: _Optional[float] = ..., attempts: _Optional[int] = ..., cooldown_seconds: _Optional[float] = ..., time_limit_seconds: _Optional[float] = ..., allow_undelegated: bool = ..., runner: _Optional[_Union[RunnerOptions, _Mapping]] = ...) -> None: ...
+    instructions: InstructionProtocol
+    def __init__(self, name: _Optional[str] = ..., digest: _Optional[str] = ..., protocol: _Optional[str] = ..., warmup_seconds: _Optional[float] = ..., warmup_runs: _Optional[int] = ..., blocks: _Optional[int] = ..., block_runs: _Optional[int] = ..., block_seconds: _Optional[float] = ..., max_variation: _Optional[float] = ..., max_drift: _Optional[float] = ..., attempts: _Optional[int] = ..., cooldown_seconds: _Optional[float] = ..., time_limit_seconds: _Optional[float] = ..., allow_undelegated: bool = ..., runner: _Optional[_Union[RunnerOptions, _Mapping]] = ..., instructions: _Optional[_Union[InstructionProtocol, _Mapping]] = ...) -> None: ...
+
+class InstructionProtocol(_message.Message):
+    __slots__ = ("counts", "short_runs", "long_runs")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SHORT_RUNS_FIELD_NUMBER: _ClassVar[int]
+    LONG_RUNS_FIELD_NUMBER: _ClassVar[int]
+    counts: int
+    short_runs: int
+    long_runs: int
+    def __init__(self, counts: _Optional[int] = ..., short_runs: _Optional[int] = ..., long_runs: _Optional[int] = ...) -> None: ...
 
 class BenchmarkEvent(_message.Message):
-    __slots__ = ("block", "result")
+    __slots__ = ("block", "result", "count")
     BLOCK_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
     block: BenchmarkBlock
     result: BenchmarkResult
-    def __init__(self, block: _Optional[_Union[BenchmarkBlock, _Mapping]] = ..., result: _Optional[_Union[BenchmarkResult, _Mapping]] = ...) -> None: ...
+    count: InstructionCount
+    def __init__(self, block: _Optional[_Union[BenchmarkBlock, _Mapping]] = ..., result: _Optional[_Union[BenchmarkResult, _Mapping]] = ..., count: _Optional[_Union[InstructionCount, _Mapping]] = ...) -> None: ...
+
+class InstructionCount(_message.Message):
+    __slots__ = ("index", "short_instructions", "long_instructions")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    SHORT_INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    LONG_INSTRUCTIONS_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    short_instructions: int
+    long_instructions: int
+    def __init__(self, index: _Optional[int] = ..., short_instructions: _Optional[int] = ..., long_instructions: _Optional[int] = ...) -> None: ...
 
 class BenchmarkBlock(_message.Message):
     __slots__ = ("attempt", "index", "reference", "samples_ms", "rss_bytes")
@@ -222,7 +260,7 @@ class BenchmarkAttempt(_message.Message):
     def __init__(self, candidate: _Optional[_Iterable[_Union[BlockSamples, _Mapping]]] = ..., reference: _Optional[_Iterable[_Union[BlockSamples, _Mapping]]] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class BenchmarkResult(_message.Message):
-    __slots__ = ("unit", "attempts", "chosen", "memory", "load_ms", "warmup", "threads", "cpus", "evidence", "dropped_blocks", "reference_digest", "undelegated")
+    __slots__ = ("unit", "attempts", "chosen", "memory", "load_ms", "warmup", "threads", "cpus", "evidence", "dropped_blocks", "reference_digest", "undelegated", "counts")
     UNIT_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     CHOSEN_FIELD_NUMBER: _ClassVar[int]
@@ -235,6 +273,7 @@ class BenchmarkResult(_message.Message):
     DROPPED_BLOCKS_FIELD_NUMBER: _ClassVar[int]
     REFERENCE_DIGEST_FIELD_NUMBER: _ClassVar[int]
     UNDELEGATED_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
     unit: str
     attempts: _containers.RepeatedCompositeFieldContainer[BenchmarkAttempt]
     chosen: int
@@ -247,7 +286,8 @@ class BenchmarkResult(_message.Message):
     dropped_blocks: int
     reference_digest: str
     undelegated: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, unit: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[BenchmarkAttempt, _Mapping]]] = ..., chosen: _Optional[int] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., load_ms: _Optional[_Iterable[float]] = ..., warmup: _Optional[_Union[Warmup, _Mapping]] = ..., threads: _Optional[int] = ..., cpus: _Optional[_Iterable[int]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., dropped_blocks: _Optional[int] = ..., reference_digest: _Optional[str] = ..., undelegated: _Optional[_Iterable[str]] = ...) -> None: ...
+    counts: _containers.RepeatedCompositeFieldContainer[InstructionCount]
+    def __init__(self, unit: _Optional[str] = ..., attempts: _Optional[_Iterable[_Union[BenchmarkAttempt, _Mapping]]] = ..., chosen: _Optional[int] = ..., memory: _Optional[_Union[Memory, _Mapping]] = ..., load_ms: _Optional[_Iterable[float]] = ..., warmup: _Optional[_Union[Warmup, _Mapping]] = ..., threads: _Optional[int] = ..., cpus: _Optional[_Iterable[int]] = ..., evidence: _Optional[_Iterable[_Union[Evidence, _Mapping]]] = ..., dropped_blocks: _Optional[int] = ..., reference_digest: _Optional[str] = ..., undelegated: _Optional[_Iterable[str]] = ..., counts: _Optional[_Iterable[_Union[InstructionCount, _Mapping]]] = ...) -> None: ...
 
 class Warmup(_message.Message):
     __slots__ = ("runs", "seconds", "stable")
