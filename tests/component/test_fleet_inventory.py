@@ -53,10 +53,16 @@ def test_a_name_in_use_is_refused_in_any_case_of_letters(tmp_path: Path, name: s
     assert known.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["local", "LOCAL", "", "a/b"])
+@pytest.mark.parametrize("name", ["local", "LOCAL", "emulated-pi4", "Emulated-anything", "", "a/b"])
 def test_a_reserved_or_invalid_name_is_no_device(name: str) -> None:
-    with pytest.raises(UsageError, match=r"device name|is the agent that edgectl starts"):
+    with pytest.raises(UsageError, match=r"device name|is the agent that edgectl starts|that edgectl emulates"):
         Device(name, "a:1")
+
+
+@pytest.mark.parametrize("name", ["local", "emulated-pi4"])
+def test_a_reserved_device_cannot_be_removed(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="always there"):
+        inventory(tmp_path).remove(name)
 
 
 def test_devices_added_at_once_are_all_kept(tmp_path: Path) -> None:

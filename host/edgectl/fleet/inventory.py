@@ -20,7 +20,11 @@ from edgectl.fleet.private_files import exclusive, make_private_folder, write_pr
 LOCAL_DEVICE = "local"
 """Reserved: the agent that edgectl starts on this machine by itself."""
 
+EMULATED_PREFIX = "emulated-"
+"""Reserved, with the name of a target after it: a board that edgectl emulates on this machine by itself."""
+
 _IS_LOCAL = "is the agent that edgectl starts on this machine"
+_IS_EMULATED = "is a board that edgectl emulates on this machine"
 
 SCHEMA_VERSION = 1
 _MAX_BYTES = 16 << 20
@@ -38,10 +42,11 @@ class Device:
 
     def __post_init__(self) -> None:
         check_name(self.name, what="device name")
-        if self.name.lower() == LOCAL_DEVICE:
+        reserved = _reserved(self.name)
+        if reserved:
             raise UsageError(
-                f"{self.name!r} {_IS_LOCAL}: no device can be added under that name",
-                action=f"choose another name, or use --on {LOCAL_DEVICE}",
+                f"{self.name!r} {reserved}: no device can be added under that name",
+                action=f"choose another name, or use --on {self.name.lower()}",
             )
         object.__setattr__(self, "address", str(parse_address(self.address)))
 
@@ -105,9 +110,10 @@ class Inventory:
         Raises:
             UsageError: there is none, or the file is damaged.
         """
-        if name.lower() == LOCAL_DEVICE:
+        reserved = _reserved(name)
+        if reserved:
             raise UsageError(
-                f"{name!r} {_IS_LOCAL}: it is always there and cannot be removed",
+                f"{name!r} {reserved}: it is always there and cannot be removed",
                 action="`edgectl device list` shows the devices that can be",
             )
 
@@ -146,6 +152,14 @@ class Inventory:
             raise UsageError(
                 f"{self.path} cannot be written ({error.strerror})", expected="a file of yours", action="correct that"
             ) from error
+
+
+def _reserved(name: str) -> str:
+    """What already goes by that name, in any case of letters; empty for a name that is free to take."""
+    lowered = name.lower()
+    if lowered == LOCAL_DEVICE:
+        return _IS_LOCAL
+    return _IS_EMULATED if lowered.startswith(EMULATED_PREFIX) else ""
 
 
 def inventory_of(paths: Paths) -> Inventory:
