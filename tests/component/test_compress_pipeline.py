@@ -14,10 +14,10 @@ from edgectl.compress.distill import DistillationLoss
 from edgectl.compress.materialize import materialize, predict
 from edgectl.compress.pipeline import SilentObserver, StageResult, run_stages, state_of
 from edgectl.compress.stages import (
-    DistillParameters,
-    FinetuneParameters,
-    PruneParameters,
-    QuantizeParameters,
+    Distill,
+    Finetune,
+    Prune,
+    Quantize,
     Stage,
     StageParameters,
     name_stages,
@@ -29,10 +29,10 @@ from torch.nn import functional
 
 from tests.prunable_models import CLASSES, ITEM_SHAPE, Chain
 
-TRAIN = ("finetune", FinetuneParameters(epochs=6, learning_rate=0.01, batch_size=32))
-PRUNE = ("prune", PruneParameters(amount=0.5))
-DISTILL = ("distill", DistillParameters(epochs=3, learning_rate=0.005, batch_size=32))
-QUANTIZE = ("quantize", QuantizeParameters(calibration_items=64))
+TRAIN = Finetune(epochs=6, learning_rate=0.01, batch_size=32)
+PRUNE = Prune(macs=0.5)
+DISTILL = Distill(epochs=3, learning_rate=0.005, batch_size=32)
+QUANTIZE = Quantize(calibration_items=64)
 
 
 @cache
@@ -55,7 +55,7 @@ def chain() -> ModelState:
         return state_of(Chain(), splits())
 
 
-def stages(*steps: tuple[str, StageParameters]) -> tuple[Stage, ...]:
+def stages(*steps: StageParameters) -> tuple[Stage, ...]:
     return name_stages(list(steps))
 
 
@@ -178,7 +178,7 @@ def test_distillation_loss_is_hintons() -> None:
 
 
 def test_loss_that_explodes_is_one_compile_error() -> None:
-    wild = ("finetune", FinetuneParameters(epochs=20, learning_rate=10.0, batch_size=32, optimizer="sgd"))
+    wild = Finetune(epochs=20, learning_rate=10.0, batch_size=32, optimizer="sgd")
     layers = [nn.Linear(192, 64), nn.Linear(64, 64), nn.Linear(64, CLASSES)]  # no ReLU that could die first
     state = state_of(nn.Sequential(nn.Flatten(), *layers), splits())
     with pytest.raises(CompileError, match="smaller learning_rate"):

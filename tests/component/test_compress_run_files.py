@@ -26,7 +26,7 @@ model_arguments: {width: 4, depth: 1}
 data: edgectl.demo.digits:load_data
 stages:
   - finetune: {epochs: 4, learning_rate: 0.01, batch_size: 64}
-  - quantize: {scheme: static_int8, calibration_items: 64}
+  - quantize: {scheme: int8, calibration_items: 64}
 """
 RECIPE = parse_recipe(TEXT, source="tiny.yaml")
 

@@ -89,7 +89,7 @@ import torch
 from torch import nn
 from edgectl.compress.data import DataSplits
 from edgectl.compress.pipeline import SilentObserver, run_stages, state_of
-from edgectl.compress.stages import FinetuneParameters, name_stages
+from edgectl.compress.stages import Finetune, name_stages
 
 class Steps(SilentObserver):
     def stage_advanced(self, loss):
@@ -99,7 +99,7 @@ class Steps(SilentObserver):
 
 items, targets = torch.randn(64, 4), torch.arange(64) % 3
 data = DataSplits(items, targets, items, targets, tuple("abc"))
-plan = name_stages([("finetune", FinetuneParameters(epochs=1_000_000, batch_size=16))])
+plan = name_stages([Finetune(epochs=10_000, batch_size=16)])
 list(run_stages(state_of(nn.Linear(4, 3), data), data, plan, seed=0, observer=Steps(), work=lease))
 """
 

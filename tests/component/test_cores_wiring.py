@@ -14,7 +14,7 @@ import torch
 from edgectl.compress.data import DataSplits
 from edgectl.compress.pipeline import SilentObserver, run_stages, stage_steps, state_of
 from edgectl.compress.recipe import parse_recipe
-from edgectl.compress.stages import DistillParameters, FinetuneParameters, QuantizeParameters, name_stages
+from edgectl.compress.stages import Distill, Finetune, Quantize, name_stages
 from edgectl.cores import CoreLease
 from edgectl.lab.client import AgentClient
 from edgectl.lab.local import LocalAgent
@@ -71,9 +71,9 @@ def test_stages_breathe_at_every_step_and_hold_nothing_between_them(tmp_path: Pa
     work, data = Watched(tmp_path), splits()
     plan = name_stages(
         [
-            ("finetune", FinetuneParameters(epochs=2, batch_size=16)),
-            ("distill", DistillParameters(epochs=3, batch_size=16)),
-            ("quantize", QuantizeParameters(calibration_items=32)),
+            Finetune(epochs=2, batch_size=16),
+            Distill(epochs=3, batch_size=16),
+            Quantize(calibration_items=32),
         ]
     )
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))

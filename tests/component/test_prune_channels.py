@@ -9,7 +9,7 @@ import pytest
 import torch
 from edgectl.compress.mac_count import macs
 from edgectl.compress.prune import Pruned, prune
-from edgectl.compress.stages import PruneParameters
+from edgectl.compress.stages import Prune
 from edgectl.compress.state import ModelState, parameter_count
 from edgectl.compress.surgery import named_tensor, zero_columns
 from edgectl_protos.errors import CompileError
@@ -50,7 +50,7 @@ def cut(
     round_to: int = 4,
     importance: str = "group_magnitude",
 ) -> Pruned:
-    parameters = PruneParameters(amount=amount, unit=unit, round_to=round_to, importance=importance)
+    parameters = Prune(**{unit: amount}, round_to=round_to, importance=importance)  # type: ignore[arg-type]
     return prune(state_of(kind), parameters, generator=torch.Generator().manual_seed(1))
 
 
@@ -108,7 +108,7 @@ def test_weakest_channels_go_first() -> None:
         named_tensor(state.graph, "layers.0.0.weight")[weak] *= 1e-3
         named_tensor(state.graph, "layers.0.1.weight")[weak] *= 1e-3
         named_tensor(state.graph, "layers.2.0.weight")[:, weak] *= 1e-3
-    pruned = prune(state, PruneParameters(amount=0.01, round_to=4), generator=torch.Generator())
+    pruned = prune(state, Prune(macs=0.01, round_to=4), generator=torch.Generator())
     kept = named_tensor(pruned.state.graph, "layers.0.0.weight")
     expected = torch.ones(32, dtype=torch.bool)
     expected[weak] = False
@@ -148,7 +148,7 @@ def test_state_before_pruning_is_untouched() -> None:
 
 def test_cut_twice_still_runs_at_any_batch() -> None:
     once = cut(HardCodedView)
-    twice = prune(once.state, PruneParameters(amount=0.3, round_to=4), generator=torch.Generator())
+    twice = prune(once.state, Prune(macs=0.3, round_to=4), generator=torch.Generator())
     with torch.no_grad():
         assert twice.state.graph(ITEMS).shape == (6, 5)
         assert twice.state.graph(ITEMS[:1]).shape == (1, 5)
@@ -162,12 +162,12 @@ def test_tensors_are_contiguous_after_the_cut() -> None:
 def test_model_without_inner_channels_is_refused() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(192, 5))
     with pytest.raises(CompileError, match="no channel of this model can be removed"):
-        prune(prunable_state(flat), PruneParameters(amount=0.5), generator=torch.Generator())
+        prune(prunable_state(flat), Prune(macs=0.5), generator=torch.Generator())
 
 
 def test_random_importance_follows_its_generator() -> None:
     def kept(seed: int) -> torch.Tensor:
-        parameters = PruneParameters(amount=0.5, importance="random")
+        parameters = Prune(macs=0.5, importance="random")
         generator = torch.Generator().manual_seed(seed)
         return prune(state_of(Chain), parameters, generator=generator).selection.keep
 

@@ -17,9 +17,9 @@ from edgectl.search.trial import TrialState
 from edgectl_protos.errors import CompileError, StateError, UsageError
 
 WIDTH = Integers("model.width", 8, 32, 8)
-SPACE = SearchSpace((WIDTH, Choice("quantize.scheme", ("none", "static_int8")), Floats("prune.amount", 0.0, 0.6, 0.1)))
+SPACE = SearchSpace((WIDTH, Choice("quantize.scheme", ("none", "int8")), Floats("prune.macs", 0.0, 0.6, 0.1)))
 OBJECTIVES = (Objective("accuracy", "maximize"), Objective("p50_ms", "minimize"))
-GENOME: dict[str, int | float | str] = {"model.width": 16, "quantize.scheme": "none", "prune.amount": 0.3}
+GENOME: dict[str, int | float | str] = {"model.width": 16, "quantize.scheme": "none", "prune.macs": 0.3}
 GOOD = Evaluation({"accuracy": 0.9, "p50_ms": 1.5}, {"parameters": 1200, "phases": {"train": 0.5}})
 
 
@@ -113,7 +113,7 @@ def test_a_candidate_that_keeps_killing_its_process_is_given_up(tmp_path: Path) 
     ("space", "named"),
     [
         (SearchSpace((Integers("model.width", 8, 64, 8), *SPACE.dimensions[1:])), r"model\.width was .*32"),
-        (SearchSpace(SPACE.dimensions[:2]), "prune.amount .*is gone"),
+        (SearchSpace(SPACE.dimensions[:2]), "prune.macs .*is gone"),
         (SearchSpace((*SPACE.dimensions, Integers("model.depth", 1, 3))), "model.depth is new"),
     ],
 )

@@ -23,7 +23,7 @@ model: edgectl.demo.digits:build_model
 model_arguments: {width: 8, depth: 1}
 data: edgectl.demo.digits:load_data
 stages:
-  - quantize: {scheme: static_int8, calibration_items: 64}
+  - quantize: {scheme: int8, calibration_items: 64}
 """,
     source="tiny.yaml",
 )

@@ -26,11 +26,11 @@ data: edgectl.demo.digits:load_data
 seed: 1
 stages:
   - finetune: {epochs: 1, learning_rate: 0.004}
-  - prune: {amount: 0.3, round_to: 4}
+  - prune: {macs: 0.3, round_to: 4}
   - quantize: {calibration_items: 32}
 space:
   model.width: {choice: [4, 8]}
-  quantize.scheme: {choice: [none, static_int8]}
+  quantize.scheme: {choice: [none, int8]}
 """
 
 

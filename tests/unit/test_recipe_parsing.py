@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from edgectl.compress.recipe import describe_plan, load_recipe, parse_recipe, recipe_document
-from edgectl.compress.stages import FinetuneParameters, PruneParameters
+from edgectl.compress.stages import Finetune, Prune
 from edgectl_protos.errors import UsageError
 
 GOOD = """\
@@ -23,7 +23,7 @@ seed: 3
 target: aarch64
 stages:
   - finetune: {epochs: 2, learning_rate: 2e-3}
-  - prune: {amount: 0.5}
+  - prune: {macs: 0.5}
   - finetune:
   - quantize: {calibration_items: 16}
 """
@@ -42,9 +42,9 @@ def test_recipe_says_what_it_says() -> None:
     assert (recipe.name, recipe.seed, recipe.target) == ("digits", 3, "aarch64")
     assert dict(recipe.model_arguments) == {"width": 16, "bias": False}
     assert [stage.name for stage in recipe.stages] == ["finetune", "prune", "finetune-2", "quantize"]
-    assert recipe.stages[0].parameters == FinetuneParameters(epochs=2, learning_rate=0.002)
-    assert recipe.stages[1].parameters == PruneParameters(amount=0.5, unit="macs", round_to=8)
-    assert recipe.stages[2].parameters == FinetuneParameters()
+    assert recipe.stages[0].parameters == Finetune(epochs=2, learning_rate=0.002)
+    assert recipe.stages[1].parameters == Prune(macs=0.5, round_to=8)
+    assert recipe.stages[2].parameters == Finetune()
 
 
 def test_recipe_survives_a_round_trip_through_its_document() -> None:
@@ -56,23 +56,24 @@ def test_plan_has_a_line_for_each_stage_with_its_values() -> None:
     lines = describe_plan(parse_recipe(GOOD, source="r.yaml"))
     assert "width=16" in lines[1]
     assert [line.split(":")[0] for line in lines[2:]] == ["1. finetune", "2. prune", "3. finetune-2", "4. quantize"]
-    assert "amount 0.5" in lines[3]
+    assert "macs 0.5" in lines[3]
 
 
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
         ("seed: 3", "sede: 3", ("line 6", "'sede'", "expected 'seed' (known: ")),
-        ("prune: {amount", "prnue: {amount", ("line 10", "unknown stage 'prnue'", "expected 'prune' (known: ")),
+        ("prune: {macs", "prnue: {macs", ("line 10", "unknown stage 'prnue'", "expected 'prune' (known: ")),
         ("target: aarch64", "target: arch64", ("line 7", "'arch64'", "expected 'aarch64' (known: ")),
-        ("amount: 0.5", "amuont: 0.5", ("line 10", "'amuont' in stages[1].prune", "expected 'amount' (known: ")),
-        ("amount: 0.5", "amount: 1.5", ("line 10", "stages[1].prune.amount is 1.5", "above 0 and below 1")),
-        ("amount: 0.5", "amount: 0", ("stages[1].prune.amount is 0", "above 0")),
-        ("amount: 0.5", "amount: .nan", ("stages[1].prune.amount is nan",)),
-        ("amount: 0.5", "amount: true", ("stages[1].prune.amount is True",)),
-        ("amount: 0.5", 'amount: "0.5"', ("stages[1].prune.amount is '0.5'", "a number")),
-        ("amount: 0.5", "amount: 0.5, unit: flops", ("is 'flops'", "macs, parameters, channels")),
-        ("amount: 0.5", "unit: macs", ("stages[1].prune.amount is missing",)),
+        ("macs: 0.5", "mcas: 0.5", ("line 10", "'mcas' in stages[1].prune", "expected 'macs' (known: ")),
+        ("macs: 0.5", "macs: 1.5", ("line 10", "stages[1].prune.macs is 1.5", "above 0 and below 1")),
+        ("macs: 0.5", "macs: 0", ("stages[1].prune.macs is 0", "above 0")),
+        ("macs: 0.5", "macs: .nan", ("stages[1].prune.macs is nan",)),
+        ("macs: 0.5", "macs: true", ("stages[1].prune.macs is True",)),
+        ("macs: 0.5", 'macs: "0.5"', ("stages[1].prune.macs is '0.5'", "a number")),
+        ("macs: 0.5", "macs: 0.5, importance: lamb", ("is 'lamb'", "group_magnitude, magnitude")),
+        ("macs: 0.5", "round_to: 4", ("line 10", "stages[1].prune gives none of macs, parameters", "exactly one")),
+        ("macs: 0.5", "macs: 0.5, bytes: 0.5", ("stages[1].prune gives macs and bytes of macs",)),
         ("epochs: 2", "epochs: -1", ("line 9", "stages[0].finetune.epochs is -1", "from 1")),
         ("epochs: 2", "epochs: 2.5", ("stages[0].finetune.epochs is 2.5", "a whole number")),
         ("2e-3", '"2e-3"', ("stages[0].finetune.learning_rate is '2e-3'",)),

@@ -32,16 +32,16 @@ data: edgectl.demo.digits:load_data
 seed: 3
 stages:
   - finetune: {epochs: 2}
-  - prune: {amount: 0.5}
+  - prune: {macs: 0.5}
   - quantize: {calibration_items: 64}
 space:
   model.width: {integers: [8, 32], step: 8}
-  prune.amount: {floats: [0.0, 0.6], step: 0.2}
-  quantize.scheme: {choice: [none, static_int8]}
+  prune.macs: {floats: [0.0, 0.6], step: 0.2}
+  quantize.scheme: {choice: [none, int8]}
 """,
     source="test",
 )
-GENOME: Genome = {"model.width": 16, "prune.amount": 0.4, "quantize.scheme": "static_int8"}
+GENOME: Genome = {"model.width": 16, "prune.macs": 0.4, "quantize.scheme": "int8"}
 
 
 class FilesOnly:
@@ -167,8 +167,8 @@ def test_the_genome_overwrites_the_base_and_leaves_the_rest() -> None:
     recipe = candidate_recipe(STUDY, GENOME)
     assert recipe.model_arguments == {"depth": 2, "width": 16}
     finetune, prune, quantize = (dataclasses.asdict(stage.parameters) for stage in recipe.stages)
-    assert (finetune["epochs"], prune["amount"]) == (2, 0.4)
-    assert (quantize["scheme"], quantize["calibration_items"]) == ("static_int8", 64)
+    assert (finetune["epochs"], prune["macs"]) == (2, 0.4)
+    assert (quantize["scheme"], quantize["calibration_items"]) == ("int8", 64)
     assert recipe.seed == 3
 
 
@@ -176,9 +176,9 @@ def test_the_genome_overwrites_the_base_and_leaves_the_rest() -> None:
     ("change", "kinds"),
     [
         ({}, ["finetune", "prune", "quantize"]),
-        ({"prune.amount": 0.0}, ["finetune", "quantize"]),
+        ({"prune.macs": 0.0}, ["finetune", "quantize"]),
         ({"quantize.scheme": "none"}, ["finetune", "prune"]),
-        ({"prune.amount": 0.0, "quantize.scheme": "none"}, ["finetune"]),
+        ({"prune.macs": 0.0, "quantize.scheme": "none"}, ["finetune"]),
     ],
 )
 def test_a_genome_can_leave_stages_out(change: Genome, kinds: list[str]) -> None:
@@ -188,7 +188,7 @@ def test_a_genome_can_leave_stages_out(change: Genome, kinds: list[str]) -> None
 def test_a_genome_that_leaves_no_stage_fails_as_a_candidate() -> None:
     study = dataclasses.replace(STUDY, stages=STUDY.stages[1:])
     with pytest.raises(CompileError, match="every stage off"):
-        candidate_recipe(study, {**GENOME, "prune.amount": 0.0, "quantize.scheme": "none"})
+        candidate_recipe(study, {**GENOME, "prune.macs": 0.0, "quantize.scheme": "none"})
 
 
 def test_a_genome_that_leaves_distill_without_a_teacher_fails_as_a_candidate() -> None:
@@ -197,18 +197,18 @@ version: 1
 name: trained
 model: edgectl.demo.digits:build_model
 data: edgectl.demo.digits:load_data
-stages: [{prune: {amount: 0.5}}, {distill: {epochs: 1}}]
-space: {prune.amount: {choice: [0, 0.5]}}
+stages: [{prune: {macs: 0.5}}, {distill: {epochs: 1}}]
+space: {prune.macs: {choice: [0, 0.5]}}
 """
     study = parse_search(text, source="test")  # legal: one of its genomes fails, the others do not
-    assert [stage.kind for stage in candidate_recipe(study, {"prune.amount": 0.5}).stages] == ["prune", "distill"]
+    assert [stage.kind for stage in candidate_recipe(study, {"prune.macs": 0.5}).stages] == ["prune", "distill"]
     with pytest.raises(CompileError, match="every stage before distill"):
-        candidate_recipe(study, {"prune.amount": 0})
+        candidate_recipe(study, {"prune.macs": 0})
 
 
 def test_a_value_no_recipe_takes_is_refused() -> None:
-    with pytest.raises(UsageError, match="amount"):
-        candidate_recipe(STUDY, {**GENOME, "prune.amount": 1.5})
+    with pytest.raises(UsageError, match="macs"):
+        candidate_recipe(STUDY, {**GENOME, "prune.macs": 1.5})
 
 
 @given(st.lists(st.integers(0, 3), min_size=8, max_size=80), st.floats(0.1, 0.6), st.integers(0, 99))

@@ -26,15 +26,15 @@ validation: 0.25
 protocol: short
 stages:
   - finetune: {epochs: 2, learning_rate: 0.004}
-  - prune: {amount: 0.5}
+  - prune: {macs: 0.5}
   - distill: {epochs: 1}
-  - quantize: {scheme: static_int8, calibration_items: 64}
+  - quantize: {scheme: int8, calibration_items: 64}
 space:
   model.width: {integers: [8, 32], step: 8}
   model.depth: {choice: [1, 2]}
-  prune.amount: {floats: [0.0, 0.6], step: 0.2}
+  prune.macs: {floats: [0.0, 0.6], step: 0.2}
   distill.epochs: {integers: [0, 2]}
-  quantize.scheme: {choice: [none, static_int8]}
+  quantize.scheme: {choice: [none, int8]}
 objectives: {accuracy: maximize, p50_ms: minimize}
 sampler: {kind: evolution, population: 6, warmup: 4, crossover: 0.5}
 """
@@ -45,9 +45,9 @@ def test_a_study_file_becomes_what_it_says() -> None:
     assert study.space.dimensions == (
         Integers("model.width", 8, 32, 8),
         Choice("model.depth", (1, 2)),
-        Floats("prune.amount", 0.0, 0.6, 0.2),
+        Floats("prune.macs", 0.0, 0.6, 0.2),
         Integers("distill.epochs", 0, 2),
-        Choice("quantize.scheme", ("none", "static_int8")),
+        Choice("quantize.scheme", ("none", "int8")),
     )
     assert study.objectives == (Objective("accuracy", "maximize"), Objective("p50_ms", "minimize"))
     assert (study.seed, study.candidates, study.validation) == (3, 12, 0.25)
@@ -105,12 +105,12 @@ def test_a_sampler_may_be_named_alone() -> None:
         ("integers: [8, 32], step: 8", "integers: [8]", r"\[low, high\]"),
         ("integers: [8, 32], step: 8", "integers: [8, 32], floats: [0, 1]", "choice"),
         ("choice: [1, 2]", "choice: []", "no values"),
-        ("prune.amount: {f", "purne.amount: {f", "belongs to no stage.*prune"),
-        ("prune.amount: {f", "prune.amuont: {f", "amuont.*amount"),
-        ("[0.0, 0.6], step: 0.2", "[0.0, 1.2], step: 0.2", "no legal recipe: .*prune.amount is 1.2"),
-        ("choice: [none, static_int8]", "choice: [none, static_int4]", "static_int4"),
-        ("  - prune: {amount: 0.5}", "  - purne: {amount: 0.5}", "purne"),
-        ("  - prune: {amount: 0.5}", "  - prune: {amount: 0.5}\n  - prune: {amount: 0.1}", "prune once"),
+        ("prune.macs: {f", "purne.macs: {f", "belongs to no stage.*prune"),
+        ("prune.macs: {f", "prune.mcas: {f", "mcas.*macs"),
+        ("[0.0, 0.6], step: 0.2", "[0.0, 1.2], step: 0.2", "no legal recipe: .*prune.macs is 1.2"),
+        ("choice: [none, int8]", "choice: [none, static_int4]", "static_int4"),
+        ("  - prune: {macs: 0.5}", "  - purne: {macs: 0.5}", "purne"),
+        ("  - prune: {macs: 0.5}", "  - prune: {macs: 0.5}\n  - prune: {macs: 0.1}", "prune once"),
         ("learning_rate: 0.004", "learning_rat: 0.004", "learning_rat"),
         ("  - distill: {epochs: 1}", "  - distill: {epochs: 1}\n  - quantize", "quantize once"),
     ],

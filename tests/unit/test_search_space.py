@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 SPACE = SearchSpace(
     (
         Integers("model.width", 8, 32, 8),
-        Choice("quantize.scheme", ("none", "static_int8")),
-        Floats("prune.amount", 0.1, 0.7, 0.2),
+        Choice("quantize.scheme", ("none", "int8")),
+        Floats("prune.macs", 0.1, 0.7, 0.2),
     )
 )
 
@@ -99,14 +99,14 @@ def test_a_stepped_float_is_the_number_that_was_written_down() -> None:
 @pytest.mark.parametrize(
     ("genome", "named"),
     [
-        ({"model.width": 16, "quantize.scheme": "none"}, "prune.amount"),
-        ({"model.width": 17, "quantize.scheme": "none", "prune.amount": 0.1}, "17"),
-        ({"model.width": 40, "quantize.scheme": "none", "prune.amount": 0.1}, "40"),
-        ({"model.width": 16.0, "quantize.scheme": "none", "prune.amount": 0.1}, "16.0"),
-        ({"model.width": 16, "quantize.scheme": "int4", "prune.amount": 0.1}, "int4"),
-        ({"model.width": 16, "quantize.scheme": "none", "prune.amount": 0.2}, "0.2"),
-        ({"model.width": 16, "quantize.scheme": "none", "prune.amount": float("nan")}, "nan"),
-        ({"model.widht": 16, "quantize.scheme": "none", "prune.amount": 0.1}, "model.width"),
+        ({"model.width": 16, "quantize.scheme": "none"}, "prune.macs"),
+        ({"model.width": 17, "quantize.scheme": "none", "prune.macs": 0.1}, "17"),
+        ({"model.width": 40, "quantize.scheme": "none", "prune.macs": 0.1}, "40"),
+        ({"model.width": 16.0, "quantize.scheme": "none", "prune.macs": 0.1}, "16.0"),
+        ({"model.width": 16, "quantize.scheme": "int4", "prune.macs": 0.1}, "int4"),
+        ({"model.width": 16, "quantize.scheme": "none", "prune.macs": 0.2}, "0.2"),
+        ({"model.width": 16, "quantize.scheme": "none", "prune.macs": float("nan")}, "nan"),
+        ({"model.widht": 16, "quantize.scheme": "none", "prune.macs": 0.1}, "model.width"),
     ],
 )
 def test_a_genome_outside_the_space_is_refused_by_name(genome: dict[str, int | float | str], named: str) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from edgectl.compress.data import DataSplits
 from edgectl.compress.materialize import predict
-from edgectl.compress.stages import DistillParameters
+from edgectl.compress.stages import Distill
 from edgectl.compress.state import ModelState
 from edgectl.compress.training import settings_of, train
 from edgectl.cores import NEVER_PAUSED, Work
@@ -41,7 +41,7 @@ class DistillationLoss:
 def distill(
     state: ModelState,
     data: DataSplits,
-    parameters: DistillParameters,
+    parameters: Distill,
     *,
     teacher: ModelState,
     generator: torch.Generator,

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from edgectl.compress.data import DataSplits
-from edgectl.compress.stages import FinetuneParameters
+from edgectl.compress.stages import Finetune
 from edgectl.compress.state import ModelState
 from edgectl.compress.training import settings_of, train
 from edgectl.cores import NEVER_PAUSED, Work
@@ -18,7 +18,7 @@ from edgectl.cores import NEVER_PAUSED, Work
 def finetune(
     state: ModelState,
     data: DataSplits,
-    parameters: FinetuneParameters,
+    parameters: Finetune,
     *,
     generator: torch.Generator,
     progress: Callable[[float], None],

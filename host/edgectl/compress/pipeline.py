@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from edgectl_protos.errors import CompileError
+from edgectl_protos.errors import CompileError, UsageError
 from torch import nn
 
 from edgectl.compress.carrier import export_model
@@ -20,16 +20,18 @@ from edgectl.compress.data import DataSplits
 from edgectl.compress.distill import distill
 from edgectl.compress.entry_points import call_entry_point, load_entry_point, reason_of
 from edgectl.compress.finetune import finetune
+from edgectl.compress.legality import check_legality
 from edgectl.compress.mac_count import count_macs
 from edgectl.compress.materialize import predict
 from edgectl.compress.prune import prune
 from edgectl.compress.quantize import quantize
-from edgectl.compress.recipe import Recipe, check_order
+from edgectl.compress.recipe import Recipe
 from edgectl.compress.stages import (
-    DistillParameters,
-    FinetuneParameters,
-    PruneParameters,
-    QuantizeParameters,
+    Distill,
+    Finetune,
+    Prune,
+    Quantize,
+    Sparsify,
     Stage,
 )
 from edgectl.compress.state import ModelState, parameter_count
@@ -151,7 +153,7 @@ def run_stages(
     Raises:
         UsageError: the order of the stages is not legal; raised before anything is run.
     """
-    check_order(tuple(stages))
+    check_legality(stages)
     return _run_stages(state, data, stages, seed=seed, observer=observer, work=work)
 
 
@@ -182,7 +184,7 @@ def _run_stages(
 def stage_steps(stage: Stage, data: DataSplits) -> int:
     """How often a stage will report an advance on these data."""
     parameters = stage.parameters
-    if isinstance(parameters, FinetuneParameters | DistillParameters):
+    if isinstance(parameters, Finetune | Distill):
         return training_steps(len(data.train_inputs), epochs=parameters.epochs, batch_size=parameters.batch_size)
     return 0
 
@@ -199,18 +201,20 @@ def _apply(
 ) -> tuple[ModelState, tuple[str, ...]]:
     advance = observer.stage_advanced
     match stage.parameters:
-        case FinetuneParameters() as parameters:
+        case Finetune() as parameters:
             return finetune(state, data, parameters, generator=generator, progress=advance, work=work), ()
-        case DistillParameters() as parameters:
+        case Distill() as parameters:
             trained = distill(
                 state, data, parameters, teacher=teacher, generator=generator, progress=advance, work=work
             )
             return trained, ()
-        case PruneParameters() as parameters:
+        case Prune() as parameters:
             pruned = prune(state, parameters, generator=generator)
             return pruned.state, pruned.notes
-        case QuantizeParameters() as parameters:
+        case Quantize() as parameters:
             return quantize(state, data, parameters, generator=generator, work=work), ()
+        case Sparsify():
+            raise UsageError("sparsify is not available in this version", action="leave it out")
 
 
 def _measured(

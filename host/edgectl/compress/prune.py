@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from edgectl.compress.channels import ROWS, ChannelAnalysis, analyse_channels
 from edgectl.compress.importance import channel_scores
 from edgectl.compress.mac_count import macs
 from edgectl.compress.selection import Selection, select_channels
-from edgectl.compress.stages import PruneParameters
+from edgectl.compress.stages import PruneParameters, stage_document
 from edgectl.compress.state import Edit, ModelState, parameter_count
 from edgectl.compress.surgery import cut_channels, named_tensor, zero_columns
 
@@ -38,7 +37,7 @@ class Pruned:
 
 
 def prune(state: ModelState, parameters: PruneParameters, *, generator: torch.Generator) -> Pruned:
-    """Remove the share `amount` of the state's MACs, parameters or channels.
+    """Remove a share of the state's MACs, parameters or channels.
 
     Raises:
         CompileError: no channel of the model can be removed.
@@ -50,14 +49,15 @@ def prune(state: ModelState, parameters: PruneParameters, *, generator: torch.Ge
             expected="a convolution or linear layer whose output stays inside the model",
             action=_frozen_note(analysis) or "leave the prune stage out",
         )
+    unit, amount = parameters.budget
     scores = channel_scores(state.graph, analysis, importance=parameters.importance, generator=generator)
-    cost = _costs(state, analysis)[parameters.unit]
-    selection = select_channels(analysis, scores, amount=parameters.amount, round_to=parameters.round_to, cost=cost)
+    cost = _costs(state, analysis)[unit]
+    selection = select_channels(analysis, scores, amount=amount, round_to=parameters.round_to, cost=cost)
     graph = state.copied_graph()
     cut_channels(graph, analysis, selection.keep)
     _check(state, graph, analysis, selection.keep)
-    summary = f"prune {parameters.amount:g} of {parameters.unit}, {parameters.importance}"
-    edit = Edit("prune", dataclasses.asdict(parameters), summary)
+    summary = f"prune {amount:g} of {unit}, {parameters.importance}"
+    edit = Edit("prune", stage_document(parameters), summary)
     # Exported again, so that the shapes in the graph's own records are those of the smaller tensors.
     pruned = state.edited(export_model(graph, state.example_inputs).graph, edit)
     return Pruned(pruned, analysis, selection, _notes(parameters, analysis, selection))
@@ -113,8 +113,9 @@ def _outputs(value: Any) -> tuple[torch.Tensor, ...]:
 
 
 def _notes(parameters: PruneParameters, analysis: ChannelAnalysis, selection: Selection) -> tuple[str, ...]:
-    asked = f"{parameters.amount:.1%} of {parameters.unit}"
-    notes = [f"removed {selection.removed:.1%} of {parameters.unit}, asked for {parameters.amount:.1%}"]
+    unit, amount = parameters.budget
+    asked = f"{amount:.1%} of {unit}"
+    notes = [f"removed {selection.removed:.1%} of {unit}, asked for {amount:.1%}"]
     if not selection.reached:
         notes.append(
             f"{asked} cannot be removed: every layer that may be cut is down to {parameters.round_to} channels"

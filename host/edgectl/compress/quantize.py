@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import torch
 
 from edgectl.compress.data import DataSplits
 from edgectl.compress.materialize import runnable
-from edgectl.compress.stages import QuantizeParameters
+from edgectl.compress.stages import Quantize, stage_document
 from edgectl.compress.state import Edit, ModelState, Quantization
 from edgectl.cores import NEVER_PAUSED, Work
 
@@ -17,7 +15,7 @@ from edgectl.cores import NEVER_PAUSED, Work
 def quantize(
     state: ModelState,
     data: DataSplits,
-    parameters: QuantizeParameters,
+    parameters: Quantize,
     *,
     generator: torch.Generator,
     work: Work = NEVER_PAUSED,
@@ -30,7 +28,7 @@ def quantize(
     order = torch.randperm(len(data.train_inputs), generator=generator)[: parameters.calibration_items]
     calibration = data.train_inputs[order].contiguous()
     summary = f"quantize {parameters.scheme}, {len(calibration)} calibration items"
-    edit = Edit("quantize", dataclasses.asdict(parameters), summary)
+    edit = Edit("quantize", stage_document(parameters), summary)
     quantized = state.quantized(Quantization(parameters.scheme, calibration), edit)
     runnable(quantized, work=work)  # convert now: a graph that cannot be quantized fails in its own stage
     return quantized

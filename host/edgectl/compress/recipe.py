@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,15 +14,9 @@ from edgectl_protos.spelling import describe_known
 
 from edgectl.compress.bounded_yaml import MAXIMUM_BYTES, Document, parse_bounded_yaml
 from edgectl.compress.bounded_yaml import Path as DocumentPath
-from edgectl.compress.rules import Whole
-from edgectl.compress.stages import (
-    STAGE_KINDS,
-    Stage,
-    StageParameters,
-    name_stages,
-    required_parameters,
-    stage_rules,
-)
+from edgectl.compress.legality import check_legality
+from edgectl.compress.rules import Accepted, Whole
+from edgectl.compress.stages import STAGE_KINDS, Stage, StageParameters, name_stages, stage_document, stage_rules
 
 Argument: TypeAlias = int | float | str | bool
 VERSION = 1
@@ -100,7 +93,7 @@ def recipe_document(recipe: Recipe) -> dict[str, object]:
         "data": recipe.data,
         "seed": recipe.seed,
         "target": recipe.target,
-        "stages": [{stage.kind: dataclasses.asdict(stage.parameters)} for stage in recipe.stages],
+        "stages": [{stage.kind: stage_document(stage.parameters)} for stage in recipe.stages],
     }
 
 
@@ -112,62 +105,45 @@ def describe_plan(recipe: Recipe) -> list[str]:
         f"model {recipe.model}({arguments}), data {recipe.data}()",
     ]
     for index, stage in enumerate(recipe.stages, start=1):
-        values = ", ".join(f"{key} {value}" for key, value in dataclasses.asdict(stage.parameters).items())
+        values = ", ".join(
+            f"{key} {value}" for key, value in stage_document(stage.parameters).items() if value not in ([], {})
+        )
         lines.append(f"{index}. {stage.name}: {values}")
     return lines
-
-
-def check_order(stages: tuple[Stage, ...], *, place: str = "the stages") -> None:
-    """Whether the stages may come in this order; `place` names them in messages.
-
-    Raises:
-        UsageError: `distill` is first, or something follows `quantize`.
-    """
-    kinds = [stage.kind for stage in stages]
-    if kinds[:1] == ["distill"]:
-        raise UsageError(
-            f"{place}: distill is the first stage, where the teacher would be the student itself",
-            expected="a stage before it that trains or shrinks the model",
-            action="put finetune before it, or remove it",
-        )
-    after = kinds[kinds.index("quantize") + 1 :] if "quantize" in kinds else []
-    if after:
-        fault = "quantize is given more than once" if "quantize" in after else f"{after[0]} comes after quantize"
-        raise UsageError(
-            f"{place}: {fault}",
-            expected="quantize once, as the last stage",
-            action="move it to the end; training through quantization is not available in this version",
-        )
 
 
 def _stages(document: Document, value: object) -> tuple[Stage, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAXIMUM_STAGES:
         raise _wrong(document, ("stages",), value, f"a list of 1 to {MAXIMUM_STAGES} stages")
     stages = name_stages([_stage(document, ("stages", index), item) for index, item in enumerate(value)])
-    check_order(stages, place=document.place(("stages",)))
+    check_legality(stages, place=document.place(("stages",)))
     return stages
 
 
-def _stage(document: Document, path: DocumentPath, value: object) -> tuple[str, StageParameters]:
+def _stage(document: Document, path: DocumentPath, value: object) -> StageParameters:
     if isinstance(value, str):
         value = {value: {}}
     if not isinstance(value, dict) or len(value) != 1:
-        raise _wrong(document, path, value, "one stage, as `- prune: {amount: 0.5}`")
+        raise _wrong(document, path, value, "one stage, as `- prune: {macs: 0.5}`")
     (kind, body), *_ = value.items()
     if kind not in STAGE_KINDS:
         raise UsageError(f"{document.place(path)}: unknown stage {kind!r}", expected=describe_known(kind, STAGE_KINDS))
-    here = (*path, kind)
-    rules = stage_rules(kind)
-    given = _mapping(
-        document, here, {} if body is None else body, known=tuple(rules), required=required_parameters(kind)
-    )
-    accepted: dict[str, int | float | str] = {}
-    for key, item in given.items():
+    here, made = (*path, kind), STAGE_KINDS[kind]
+    rules = stage_rules(made)
+    accepted: dict[str, Accepted] = {}
+    for key, item in _mapping(document, here, {} if body is None else body, known=tuple(rules), required=()).items():
         legal = rules[key].accept(item)
         if legal is None:
             raise _wrong(document, (*here, key), item, rules[key].expected)
         accepted[key] = legal
-    return kind, STAGE_KINDS[kind](**accepted)  # type: ignore[arg-type]  # each value passed its field's rule
+    given = [name for name in made.exactly_one if name in accepted]
+    if made.exactly_one and len(given) != 1:
+        raise UsageError(
+            f"{document.place(here)}: {_dotted(here)} gives {' and '.join(given) or 'none'} of "
+            f"{', '.join(made.exactly_one)}",
+            expected="exactly one of them",
+        )
+    return made(**accepted)  # type: ignore[arg-type]  # each value passed its field's rule
 
 
 def _mapping(

@@ -22,7 +22,7 @@ from edgectl.compress.carrier import set_training
 from edgectl.compress.data import DataSplits
 from edgectl.compress.device import place, training_device
 from edgectl.compress.mac_count import macs
-from edgectl.compress.stages import DistillParameters, FinetuneParameters
+from edgectl.compress.stages import Distill, Finetune
 from edgectl.compress.state import Edit, ModelState
 from edgectl.cores import NEVER_PAUSED, Work
 
@@ -41,7 +41,7 @@ class TrainingSettings:
     weight_decay: float = 0.0001
 
 
-def settings_of(parameters: FinetuneParameters | DistillParameters) -> TrainingSettings:
+def settings_of(parameters: Finetune | Distill) -> TrainingSettings:
     """The settings in the parameters of a stage that learns."""
     return TrainingSettings(
         epochs=parameters.epochs,

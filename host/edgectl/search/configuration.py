@@ -174,7 +174,7 @@ class _Reader:
         for index, item in enumerate(value):
             written = {item: None} if isinstance(item, str) else item
             if not isinstance(written, dict) or len(written) != 1:
-                raise self._wrong(("stages", index), item, "one stage, as `- prune: {amount: 0.5}`")
+                raise self._wrong(("stages", index), item, "one stage, as `- prune: {macs: 0.5}`")
             ((kind, body),) = written.items()
             path: Path = ("stages", index, kind)
             if any(stage.kind == kind for stage in stages):
@@ -193,7 +193,7 @@ class _Reader:
         path: Path = ("space", name)
         owner, dot, parameter = name.partition(".")
         if not dot or not parameter:
-            raise self._wrong(path, name, "a name such as model.width or prune.amount")
+            raise self._wrong(path, name, "a name such as model.width or prune.macs")
         if owner not in owners:
             raise UsageError(
                 f"{self._place(path)}: dimension {name!r} belongs to no stage", expected=describe_known(owner, owners)

@@ -31,7 +31,11 @@ from edgectl.workflows.compress_run import TimingDevice
 ABSENT: dict[str, Value] = {
     "finetune.epochs": 0,
     "distill.epochs": 0,
-    "prune.amount": 0,
+    "prune.macs": 0,
+    "prune.parameters": 0,
+    "prune.channels": 0,
+    "prune.bytes": 0,
+    "sparsify.sparsity": 0,
     "quantize.scheme": "none",
 }
 

@@ -19,8 +19,8 @@ OBJECTIVES = (Objective("accuracy", "maximize"), Objective("p50_ms", "minimize")
 MIXED_SPACE = SearchSpace(
     (
         Integers("model.width", 8, 64, 8),
-        Choice("quantize.scheme", ("none", "static_int8")),
-        Floats("prune.amount", 0.0, 0.6, 0.1),
+        Choice("quantize.scheme", ("none", "int8")),
+        Floats("prune.macs", 0.0, 0.6, 0.1),
         Floats("finetune.learning_rate", 1e-4, 1e-2),
         Integers("fixed", 3, 3),
     )
@@ -103,4 +103,4 @@ class SamplerContract(ABC):
 
 def _objectives_of(genome: Genome) -> dict[str, float]:
     width = float(genome["model.width"])
-    return {"accuracy": 1.0 - 1.0 / width - float(genome["prune.amount"]), "p50_ms": width}
+    return {"accuracy": 1.0 - 1.0 / width - float(genome["prune.macs"]), "p50_ms": width}
