@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: `edge-agent run | version`. It parses and hands over; everything else is imported when needed."""
+"""The command line: `edge-agent run | doctor | version`. It parses and hands over; the rest is imported when needed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command == "version":
         sys.stdout.write(f"edge-agent {__version__}\n")
         return 0
-    return _run(given)
+    return _doctor(given) if given.command == "doctor" else _run(given)
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from edgectl_agent.doctor.command import doctor
+
+    status, text = doctor(given.config, as_json=given.output == "json")
+    sys.stdout.write(f"{text}\n")
+    return status
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -64,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("version", help="print the version")
+    doctor = commands.add_parser(
+        "doctor", help="check the board and the installation, and say how to fix what is wrong"
+    )
+    doctor.add_argument("--config", type=Path, metavar="FILE.toml", help="settings (/etc/edgectl/agent.toml)")
+    doctor.add_argument("-o", "--output", choices=["table", "json"], default="table", help="form of the result")
     run = commands.add_parser("run", help="run the agent until SIGTERM", epilog=_EPILOG)
     run.add_argument("--config", type=Path, metavar="FILE.toml", help="settings, under the flags given here")
     run.add_argument("--listen", metavar="HOST:PORT", help="where gRPC listens; port 0 takes a free one")
