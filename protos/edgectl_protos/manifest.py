@@ -58,12 +58,14 @@ class Tolerance:
 class Requirements:
     """What a device must have.
 
-    Of the runtime, `executorch MAJOR.MINOR.PATCH`, major and minor must agree.
+    Of the runtime, `executorch MAJOR.MINOR.PATCH`, major and minor must agree. `memory_bytes` is the estimated peak of
+    the program's process; None where nobody estimated it.
     """
 
     runtime: str
     architectures: tuple[str, ...]
     delegates: tuple[str, ...]
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ def serialize_manifest(manifest: Manifest) -> bytes:
             "runtime": manifest.requirements.runtime,
             "architectures": list(manifest.requirements.architectures),
             "delegates": list(manifest.requirements.delegates),
+            "memory_bytes": manifest.requirements.memory_bytes,
         },
         "golden": [{"inputs": list(case.inputs), "outputs": list(case.outputs)} for case in manifest.golden],
         "tolerance": {"absolute": manifest.tolerance.absolute, "relative": manifest.tolerance.relative},
@@ -193,6 +196,7 @@ def _build(reader: _Reader) -> Manifest:
             runtime=requirements.text("runtime"),
             architectures=requirements.texts("architectures"),
             delegates=requirements.texts("delegates"),
+            memory_bytes=requirements.optional_integer("memory_bytes"),
         ),
         golden=tuple(GoldenCase(case.texts("inputs"), case.texts("outputs")) for case in reader.children("golden")),
         tolerance=Tolerance(tolerance.number("absolute"), tolerance.number("relative")),

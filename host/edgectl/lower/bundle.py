@@ -29,6 +29,7 @@ from edgectl_protos.manifest import (
 
 from edgectl.lower.golden import GoldenTensors, npy_bytes
 from edgectl.lower.program import LoweredProgram, runtime_version
+from edgectl.lower.target_check import check_target
 from edgectl.targets import Target
 
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -56,7 +57,9 @@ def write_bundle(
 
     Raises:
         UsageError: the name, the version, a golden tensor or the provenance is unfit, or the file cannot be written.
+        CompileError: the target has not the memory for the program.
     """
+    fit = check_target(program, target)
     contents, cases = _contents(program, golden)
     manifest = Manifest(
         name=name,
@@ -64,7 +67,9 @@ def write_bundle(
         members={member: Member(hashlib.sha256(data).hexdigest(), len(data)) for member, data in contents.items()},
         inputs=program.inputs,
         outputs=program.outputs,
-        requirements=Requirements(runtime_version(), target.architectures, program.delegates),
+        requirements=Requirements(
+            runtime_version(), target.architectures, program.delegates, memory_bytes=fit.peak_bytes or None
+        ),
         golden=cases,
         tolerance=tolerance,
         delegated_fraction=program.delegation.fraction,

@@ -14,6 +14,7 @@ from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.agreement import LEAST_AGREEMENT, least_agreement
 from edgectl.lower.flow import LoweringOptions, export_subject, lower_exported
 from edgectl.lower.program import Program, library_noise_silenced
+from edgectl.lower.target_check import check_target
 from edgectl.targets import load_target
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def lower(
     Args:
         subject: the result of a pipeline, a `ModelState`, or a plain `nn.Module` (in eval mode while it is exported,
             then as it was).
-        target: a target's name (`edgectl targets list`). Programs are the same for all; a name that is none is refused.
+        target: a target's name (`edgectl targets list`). Programs are the same for all; one that takes more memory than
+            the target has is refused, and what runs there but not well is in the program's notes.
         example_inputs: for a module: what its `forward` takes, at the size that the program is to take.
         example_kwargs: for a module: keyword arguments of `forward`.
         check: run the program on the example and compare with eager torch; where they differ, lower again without
@@ -53,11 +55,12 @@ def lower(
         work: breathes between phases.
 
     Raises:
-        CompileError: it cannot be exported or lowered, or no way of lowering it gives the model's outputs.
+        CompileError: it cannot be exported or lowered, no way of lowering it gives the model's outputs, or the target
+            has not the memory for it.
         UndelegatedError: see `fail_on_fallback`.
         UsageError: a module without `example_inputs`, a subject that is none of the three, an unknown target.
     """
-    load_target(target)
+    wanted = load_target(target)
     state = getattr(subject, "state", subject)
     if _is_state(state):
         if example_inputs is not None or example_kwargs:
@@ -67,7 +70,7 @@ def lower(
         program = _lowered_module(subject, example_inputs, example_kwargs, check=check, work=work)
     if fail_on_fallback:
         refuse_fallback(program)
-    return program
+    return replace(program, notes=(*program.notes, *check_target(program, wanted).remarks))
 
 
 def refuse_fallback(program: Program) -> None:

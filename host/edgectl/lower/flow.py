@@ -13,6 +13,7 @@ from edgectl_protos.errors import EdgectlError
 from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.delegation import DelegationReport, delegation_of
 from edgectl.lower.program import TENSOR, Program, compile_error, library_noise_silenced, tensor_spec
+from edgectl.lower.program_memory import program_memory
 from edgectl.lower.reasons import partition_reasons
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def lower_exported(
             if options.rewrites:
                 exported = _rewritten(exported, work)
             data, report, delegates = _lowered(exported, work, delegate=options.delegate)
+            memory = program_memory(data)
         except EdgectlError:
             raise
         except Exception as error:
@@ -100,6 +102,7 @@ def lower_exported(
         delegates=delegates,
         seconds=time.perf_counter() - started,
         arguments=arguments,
+        memory=memory,
     )
 
 

@@ -37,6 +37,7 @@ def describe_bundle(path: Path) -> dict[str, Any]:
                 "runtime": manifest.requirements.runtime,
                 "architectures": list(manifest.requirements.architectures),
                 "delegates": list(manifest.requirements.delegates),
+                "memory_bytes": manifest.requirements.memory_bytes,
             },
             "delegated_fraction": manifest.delegated_fraction,
             "undelegated": list(manifest.undelegated),

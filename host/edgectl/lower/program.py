@@ -22,6 +22,7 @@ from edgectl_protos.tensors import TensorSpec
 from edgectl.compress.reasons import first_line
 from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.delegation import DelegationReport
+from edgectl.lower.program_memory import ProgramMemory
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ class Program:
     `seconds` is what lowering took. `notes` say what lowering had to do differently from what was asked. `arguments`
     are the method's inputs in order: `TENSOR`, or a constant that the model was exported with. `agreement` is the
     signal-to-noise ratio in dB of its outputs against eager torch's, the least over all outputs; None unless compared.
+    `memory` is what it will take on a device; None where that is not known.
     """
 
     data: bytes = field(repr=False)
@@ -50,7 +52,7 @@ class Program:
     notes: tuple[str, ...] = ()
     arguments: tuple[Any, ...] = field(default=(), repr=False)
     agreement: float | None = None
-    planned_bytes: int = 0
+    memory: ProgramMemory | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the program to `path`, whole or not at all.

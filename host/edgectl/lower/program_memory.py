@@ -11,6 +11,7 @@ docs/targets.md says how far the estimate was from measured peaks.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,27 +19,36 @@ from math import ceil, prod
 from pathlib import Path
 from typing import Any
 
-# `edge-runner` with its libraries and no program: 6.6 MB measured on x86_64, 5.7 MB in an aarch64 machine.
-RUNNER_BYTES = 6_500_000
+# `edge-runner` with its libraries and a program of a few kilobytes: 6.7 to 7.0 MB on x86_64.
+RUNNER_BYTES = 7_000_000
 XNNPACK = "XnnpackBackend"
 
 _POINTER_BYTES = 8
 _HEADER_BYTES = 30
 _NO_VALUE = 0xFFFFFFFF
 _EXTERNAL_FLAGS = 0b11
+_NOT_FINITE = re.compile(r"(: |\[|, )[+-]?(?:inf|nan)\b")  # flatc writes bounds that are none so, which is no JSON
 _BITS = {
     "fp32": 32, "pfp32": 32, "qint32": 32, "qcint32": 32, "int32": 32, "fp16": 16, "bf16": 16, "qint8": 8, "quint8": 8,
     "qcint8": 8, "qdint8": 8, "qpint8": 8, "qcint4": 4, "qbint4": 4,
 }  # fmt: skip
-_DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "qint8": "int8", "qcint8": "int8", "qdint8": "int8"}
-_DTYPES |= {"qcint4": "int4", "qbint4": "int4"}
+_DTYPES = {
+    "fp32": "float32",
+    "fp16": "float16",
+    "bf16": "bfloat16",
+    "qint8": "int8",
+    "qcint8": "int8",
+    "qdint8": "int8",
+}
+_DTYPES |= {"qcint4": "int4", "qbint4": "int4", "qint32": "int32", "qcint32": "int32"}
 _CONVOLUTIONS = ("XNNConv2d", "XNNDepthwiseConv2d", "XNNConvTranspose2d")
-# Operators that write over an input nobody else reads: XNNPACK runs those that are one element to one element in place.
+_POOLINGS = ("XNNAvgPooling2d", "XNNMaxPooling2d", "XNNArgMaxPooling2d")
+# These write to memory of their own. The rest go element by element: XNNPACK lets them write over an input that nobody
+# else reads.
 _NOT_IN_PLACE = (
-    *_CONVOLUTIONS, "XNNFullyConnected", "XNNBatchMatrixMultiply", "XNNStaticTranspose", "XNNStaticConstantPad",
-    "XNNStaticResizeBilinear2D", "XNNAvgPooling2d", "XNNMaxPooling2d", "XNNArgMaxPooling2d", "XNNGlobalAvgPooling2d",
-    "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5", "XNNStaticSlice", "XNNSoftmax",
-    "XNNScaledDotProductAttention",
+    *_CONVOLUTIONS, *_POOLINGS, "XNNFullyConnected", "XNNBatchMatrixMultiply", "XNNScaledDotProductAttention",
+    "XNNStaticTranspose", "XNNStaticConstantPad", "XNNStaticResizeBilinear2D", "XNNStaticSlice", "XNNSoftmax",
+    "XNNGlobalAvgPooling2d", "XNNConcatenate2", "XNNConcatenate3", "XNNConcatenate4", "XNNConcatenate5",
 )  # fmt: skip
 
 
@@ -90,10 +100,12 @@ def program_memory(data: bytes) -> ProgramMemory:
 
     program = _deserialize_pte_binary(data).program
     plan = program.execution_plan[0]
-    needs = []
-    for delegate in plan.delegates:
-        if delegate.processed.location == DataLocation.INLINE and delegate.id == XNNPACK:
-            needs.append(delegate_needs(_graph(bytes(program.backend_delegate_data[delegate.processed.index].data))))
+    blobs = [
+        program.backend_delegate_data[delegate.processed.index].data
+        for delegate in plan.delegates
+        if delegate.id == XNNPACK and delegate.processed.location == DataLocation.INLINE
+    ]
+    needs = [delegate_needs(_graph(bytes(blob))) for blob in blobs]
     tensors = [value.val for value in plan.values if isinstance(value.val, Tensor)]
     dtypes = {_dtype_name(tensor.scalar_type.name) for tensor in tensors}.union(*(need.dtypes for need in needs))
     return ProgramMemory(
@@ -151,12 +163,21 @@ def _workspace_bytes(nodes: Sequence[_Node], sizes: Mapping[int, int]) -> int:
 
 
 def _indirection_bytes(node: _Node, shapes: Mapping[int, Sequence[int]]) -> int:
-    """A pointer per kernel tap and output pixel; a 1 by 1 convolution reads its input in order and needs none."""
-    taps = node.fields.get("kernel_height", 1) * node.fields.get("kernel_width", 1)
-    if node.kind not in _CONVOLUTIONS or taps == 1:
+    """Pointers to the input pixels of every output pixel, where the kernel gathers them.
+
+    A 1 by 1 convolution reads its input in order and needs none; a resize has two weights beside its four pointers.
+    """
+    fields = node.fields
+    if node.kind in _CONVOLUTIONS:
+        taps = int(fields["kernel_height"] * fields["kernel_width"])
+    elif node.kind in _POOLINGS:
+        taps = int(fields["pooling_height"] * fields["pooling_width"])
+    elif node.kind == "XNNStaticResizeBilinear2D":
+        taps = 5
+    else:
         return 0
-    _, height, width, _ = shapes[node.fields["output_id"]]
-    return int(_POINTER_BYTES * taps * height * width)
+    _, height, width, _ = shapes[fields["output_id"]]
+    return 0 if taps == 1 else _POINTER_BYTES * taps * int(height) * int(width)
 
 
 def _value(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -198,5 +219,6 @@ def _graph(blob: bytes) -> dict[str, Any]:
         schema.write_bytes(_get_schema_bytes())
         binary.write_bytes(blob[header.flatbuffer_offset : header.flatbuffer_offset + header.flatbuffer_size])
         _flatc_decompile(folder, str(schema), str(binary), ["--raw-binary"])
-        document: dict[str, Any] = json.loads(Path(folder, "graph.json").read_text(encoding="utf-8"))
+        text = Path(folder, "graph.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(_NOT_FINITE.sub(r"\1null", text))
     return document
