@@ -94,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--sockets-group", metavar="GROUP", help="who else may connect; needs --sockets")
     run.add_argument("--max-bundle-bytes", type=int, metavar="N", help="the largest bundle accepted (512 MiB)")
     run.add_argument("--die-with-parent", action="store_const", const=True, help="end when the parent process ends")
+    run.add_argument("--emulator", metavar="FILE.toml", help="run the runners under this emulator, as another board")
+    run.add_argument(
+        "--emulated", metavar="WHAT", help="in an emulated machine: 'qemu-system CORE'; takes no time then"
+    )
     run.add_argument("--no-grpc", dest="grpc", action="store_const", const=False, help="MQTT alone, less memory")
     return parser
 

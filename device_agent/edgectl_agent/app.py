@@ -23,13 +23,11 @@ from edgectl_protos.errors import StateError, UsageError
 
 from edgectl_agent import __version__
 from edgectl_agent.background import Background
-from edgectl_agent.board.conditions import BoardConditions
-from edgectl_agent.board.facts import BoardFacts, read_board_facts
 from edgectl_agent.clock import Clock, SystemClock
 from edgectl_agent.configuration import AgentConfiguration, MqttSettings
+from edgectl_agent.platform import Platform, read_platform
 from edgectl_agent.resident import give_back_pages
 from edgectl_agent.runner.models import ServedModels
-from edgectl_agent.runner.runtime import RuntimeFacts, find_runner, read_runtime_facts
 from edgectl_agent.runner.serving import ServeCommand
 from edgectl_agent.runner.sockets import SocketFolder
 from edgectl_agent.service import ServiceManager
@@ -55,10 +53,7 @@ class Parts:
     boot_id: str
     clock: Clock
     background: Background
-    runner: Path
-    runtime: RuntimeFacts
-    board: BoardFacts
-    conditions: BoardConditions
+    platform: Platform
     store: ModelStore
     models: ServedModels
     broadcast: Broadcast
@@ -111,23 +106,18 @@ async def agent(configuration: AgentConfiguration, background: Background) -> As
 
 
 async def _build(configuration: AgentConfiguration, clock: Clock, background: Background) -> Parts:
-    runner = find_runner(configuration.runner)
-    runtime = await read_runtime_facts(runner)
-    board = read_board_facts()
+    platform = await read_platform(configuration)
     state = configuration.state
     store = ModelStore(state / "models")
     sockets = SocketFolder(configuration.sockets, group=configuration.sockets_group)
-    command = ServeCommand(runner, configuration.threads)
+    command = ServeCommand(platform.runner, configuration.threads)
     models = ServedModels(sockets, command=command, clock=clock, background=background)
     return Parts(
         configuration=configuration,
-        boot_id=f"{board.boot_id or 'unknown'}.{clock.monotonic_ns() // 1_000_000}",
+        boot_id=f"{platform.board.boot_id or 'unknown'}.{clock.monotonic_ns() // 1_000_000}",
         clock=clock,
         background=background,
-        runner=runner,
-        runtime=runtime,
-        board=board,
-        conditions=BoardConditions(),
+        platform=platform,
         store=store,
         models=models,
         broadcast=Broadcast(),
@@ -146,8 +136,9 @@ def _sampler(parts: Parts, sinks: list[RecordSink]) -> Sampler:
         clock=parts.clock,
         models=parts.models,
         machine=MachineReadings(parts.clock),
-        conditions=parts.conditions,
+        conditions=parts.platform.conditions,
         sinks=sinks,
+        not_here=parts.platform.not_here,
     )
 
 
@@ -179,28 +170,29 @@ async def _grpc(parts: Parts, listen: Address, observers: tuple[ObserveBlock, ..
     from edgectl_agent.rpc.servicer import AgentParts
     from edgectl_agent.store.uploads import UploadArea
 
-    configuration = parts.configuration
+    configuration, platform = parts.configuration, parts.platform
     installation = Installation(
         store=parts.store,
         uploads=UploadArea(configuration.state / "incoming", max_bytes=configuration.max_bundle_bytes),
         models=parts.models,
-        runner=parts.runner,
-        runtime=parts.runtime,
+        runner=platform.runner,
+        runtime=platform.runtime,
     )
     instrument = Instrument(
         installation=installation,
-        runner=parts.runner,
-        runtime=parts.runtime,
-        board=parts.board,
-        conditions=parts.conditions,
+        runner=platform.runner,
+        runtime=platform.runtime,
+        board=platform.board,
+        conditions=platform.conditions,
         threads=configuration.threads,
+        counter=platform.counter,
         observers=observers,
     )
     service = AgentParts(
         device=configuration.device,
         boot_id=parts.boot_id,
-        board=parts.board,
-        runtime=parts.runtime,
+        board=platform.board,
+        runtime=platform.runtime,
         store=parts.store,
         installation=installation,
         models=parts.models,

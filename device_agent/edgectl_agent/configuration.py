@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from edgectl_protos.errors import UsageError
 from edgectl_protos.spelling import describe_known
 from edgectl_protos.topics import check_name
 
+_EMULATED = re.compile(r"qemu-system [a-z0-9.-]{1,40}")
 _MAX_INTERVAL_SECONDS = 3600.0
 _MIN_INTERVAL_SECONDS = 0.05
 
@@ -38,6 +40,8 @@ class Settings:
     max_bundle_bytes: int | None = None
     die_with_parent: bool | None = None
     grpc: bool | None = None
+    emulator: str | None = None
+    emulated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class AgentConfiguration:
-    """What an agent runs with; `listen` is None where the gRPC side is off, `threads` 0 leaves it to the runner."""
+    """What an agent runs with; `listen` is None where the gRPC side is off, `threads` 0 leaves it to the runner.
+
+    `emulator` is the file of the emulator that starts its runners, `emulated` what emulates the whole machine ("" on a
+    real board).
+    """
 
     device: str
     state: Path
@@ -66,6 +74,8 @@ class AgentConfiguration:
     sockets_group: str | None
     max_bundle_bytes: int
     die_with_parent: bool
+    emulator: Path | None = None
+    emulated: str = ""
 
 
 def settings_from_file(path: Path) -> Settings:
@@ -135,7 +145,25 @@ def configure(settings: Settings) -> AgentConfiguration:
         sockets_group=settings.sockets_group,
         max_bundle_bytes=_max_bundle_bytes(settings),
         die_with_parent=bool(settings.die_with_parent),
+        emulator=Path(settings.emulator) if settings.emulator else None,
+        emulated=_emulated(settings),
     )
+
+
+def _emulated(settings: Settings) -> str:
+    if settings.emulated is None:
+        return ""
+    if settings.emulator is not None:
+        raise UsageError(
+            "emulated with --emulator", expected="one of them", action="leave emulated to the agent in the machine"
+        )
+    if _EMULATED.fullmatch(settings.emulated) is None:
+        raise UsageError(
+            f"emulated is {settings.emulated[:80]!r}",
+            expected="'qemu-system CORE', such as 'qemu-system cortex-a72'",
+            action="leave it out on a real board",
+        )
+    return settings.emulated
 
 
 def _listen(settings: Settings) -> Address | None:

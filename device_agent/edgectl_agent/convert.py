@@ -16,21 +16,14 @@ from edgectl_protos.v1 import agent_pb2
 
 from edgectl_agent import __version__
 from edgectl_agent.board.facts import BoardFacts
+from edgectl_agent.budgets import unchecked_budgets
 from edgectl_agent.installation import Activation, PutResult, RolledBack
 from edgectl_agent.runner.runtime import RuntimeFacts
 from edgectl_agent.runner.serving import Inference
 from edgectl_agent.store.slots import ModelSlots
 
-CAPABILITIES = (
-    "put_bundle",
-    "activate",
-    "rollback",
-    "benchmark",
-    "profile",
-    "run_periodic",
-    "infer",
-    "stream_telemetry",
-)
+_ALWAYS = ("put_bundle", "activate", "rollback", "infer", "stream_telemetry")
+_OF_A_REAL_BOARD = ("benchmark", "profile", "run_periodic")
 
 _MAX_TENSORS = 256
 
@@ -49,6 +42,7 @@ def hello_reply(
     board: BoardFacts,
     models: dict[str, ModelSlots],
     pss_bytes: int,
+    counts_instructions: bool,
 ) -> agent_pb2.HelloReply:
     return agent_pb2.HelloReply(
         protocol=PROTOCOL_VERSION,
@@ -58,7 +52,7 @@ def hello_reply(
         architecture=runtime.architecture,
         runtime=runtime.runtime,
         delegates=runtime.delegates,
-        capabilities=CAPABILITIES,
+        capabilities=_capabilities(board, counts_instructions=counts_instructions),
         kernel=board.kernel,
         cpu_model=board.cpu_model,
         cpu_features=board.cpu_features,
@@ -66,7 +60,15 @@ def hello_reply(
         memory_bytes=board.memory_bytes,
         models=installed_models(models),
         agent_pss_bytes=pss_bytes,
+        emulator=board.emulator,
+        core=runtime.core,
     )
+
+
+def _capabilities(board: BoardFacts, *, counts_instructions: bool) -> tuple[str, ...]:
+    """Nothing that takes time on an emulated board."""
+    measures = () if board.emulator else _OF_A_REAL_BOARD
+    return (*_ALWAYS, *measures, *(("count_instructions",) if counts_instructions else ()))
 
 
 def installed_models(models: dict[str, ModelSlots]) -> list[agent_pb2.InstalledModel]:
@@ -89,12 +91,16 @@ def put_reply(result: PutResult) -> agent_pb2.PutBundleReply:
     )
 
 
-def activate_reply(activation: Activation) -> agent_pb2.ActivateReply:
+def activate_reply(activation: Activation, *, emulator: str) -> agent_pb2.ActivateReply:
     return agent_pb2.ActivateReply(
         name=activation.name,
         digest=activation.digest,
         previous_digest=activation.previous_digest,
         golden_max_abs_error=activation.max_abs_error,
+        unchecked_budgets=[
+            agent_pb2.UncheckedBudget(budget=one.budget, reason=one.reason)
+            for one in unchecked_budgets(activation.budgets, emulator)
+        ],
     )
 
 
@@ -114,12 +120,15 @@ def tensors(messages: Iterable[agent_pb2.Tensor]) -> tuple[TensorData, ...]:
     return tuple(TensorData(TensorSpec(entry.dtype, tuple(entry.shape)), entry.data) for entry in given)
 
 
-def infer_reply(inference: Inference) -> agent_pb2.InferReply:
+def infer_reply(inference: Inference, *, emulator: str) -> agent_pb2.InferReply:
+    """The outputs; without the time where the board is emulated."""
     outputs = [
         agent_pb2.Tensor(dtype=tensor.spec.dtype, shape=tensor.spec.shape, data=tensor.data)
         for tensor in inference.outputs
     ]
-    return agent_pb2.InferReply(digest=inference.digest, outputs=outputs, execute_us=inference.execute_us)
+    return agent_pb2.InferReply(
+        digest=inference.digest, outputs=outputs, execute_us=0.0 if emulator else inference.execute_us
+    )
 
 
 def stream_interval(request: agent_pb2.StreamTelemetryRequest) -> float:

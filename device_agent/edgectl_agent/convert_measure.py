@@ -11,7 +11,8 @@ from edgectl_protos.v1 import agent_pb2
 
 from edgectl_agent.measure.acceptance import Attempt
 from edgectl_agent.measure.evidence import Evidence
-from edgectl_agent.measure.instrument import Job, Measurement, PeriodicResult, ProfileResult
+from edgectl_agent.measure.instructions import InstructionCount, InstructionProtocol
+from edgectl_agent.measure.instrument import CountedMeasurement, Job, Measurement, PeriodicResult, ProfileResult
 from edgectl_agent.measure.protocol import MeasurementProtocol
 from edgectl_agent.measure.reference import REFERENCE_DIGEST
 from edgectl_agent.measure.session import Measured, MeasuredBlock
@@ -39,6 +40,24 @@ def measurement_protocol(request: agent_pb2.BenchmarkRequest) -> MeasurementProt
     )
 
 
+def instruction_protocol(request: agent_pb2.BenchmarkRequest) -> InstructionProtocol | None:
+    """How instructions are to be counted; None where the request is for milliseconds.
+
+    Raises:
+        UsageError: a figure is out of range.
+    """
+    if not request.HasField("instructions"):
+        return None
+    wanted = request.instructions
+    return InstructionProtocol(
+        name=request.protocol,
+        counts=wanted.counts,
+        short_runs=wanted.short_runs,
+        long_runs=wanted.long_runs,
+        time_limit_seconds=request.time_limit_seconds,
+    )
+
+
 def job(request: agent_pb2.BenchmarkRequest | agent_pb2.ProfileRequest | agent_pb2.PeriodicRequest) -> Job:
     """Raises `UsageError` where an option of the runner is out of range."""
     options = RunnerOptions(
@@ -51,7 +70,13 @@ def job(request: agent_pb2.BenchmarkRequest | agent_pb2.ProfileRequest | agent_p
     return Job(request.name, request.digest, options, allow_undelegated=allowed)
 
 
-def benchmark_event(event: MeasuredBlock | Measurement) -> agent_pb2.BenchmarkEvent:
+def benchmark_event(
+    event: MeasuredBlock | Measurement | InstructionCount | CountedMeasurement,
+) -> agent_pb2.BenchmarkEvent:
+    if isinstance(event, InstructionCount):
+        return agent_pb2.BenchmarkEvent(count=_count(event))
+    if isinstance(event, CountedMeasurement):
+        return agent_pb2.BenchmarkEvent(result=_counted(event))
     if isinstance(event, MeasuredBlock):
         block = agent_pb2.BenchmarkBlock(
             attempt=event.attempt,
@@ -79,6 +104,27 @@ def benchmark_event(event: MeasuredBlock | Measurement) -> agent_pb2.BenchmarkEv
         undelegated=measured.undelegated,
     )
     return agent_pb2.BenchmarkEvent(result=result)
+
+
+def _counted(event: CountedMeasurement) -> agent_pb2.BenchmarkResult:
+    report = event.counted.report
+    return agent_pb2.BenchmarkResult(
+        unit="insn",
+        counts=[_count(count) for count in event.counted.counts],
+        memory=agent_pb2.Memory(program_bytes=report.program_bytes, planned_bytes=report.planned_bytes),
+        threads=report.threads,
+        evidence=_evidence(event.evidence),
+        dropped_blocks=event.dropped_counts,
+        undelegated=event.counted.undelegated,
+    )
+
+
+def _count(count: InstructionCount) -> agent_pb2.InstructionCount:
+    return agent_pb2.InstructionCount(
+        index=count.index,
+        short_instructions=count.short_instructions,
+        long_instructions=count.long_instructions,
+    )
 
 
 def profile_runs(request: agent_pb2.ProfileRequest) -> int:

@@ -19,10 +19,11 @@ from typing import Any, TypeVar
 
 from edgectl_protos.bundle import open_bundle
 from edgectl_protos.errors import BundleError, GateError, RunnerError, StateError
-from edgectl_protos.manifest import Manifest, check_device_fits
+from edgectl_protos.manifest import Budgets, Manifest, check_device_fits
 from edgectl_protos.topics import check_name
 
 from edgectl_agent.resident import give_back_pages
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.golden import check_golden
 from edgectl_agent.runner.models import ServedModels
 from edgectl_agent.runner.runtime import RuntimeFacts
@@ -48,6 +49,7 @@ class Activation:
     digest: str
     previous_digest: str
     max_abs_error: float
+    budgets: Budgets
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,13 @@ class Installation:
     """The one path by which bundles come in, whoever brings them."""
 
     def __init__(
-        self, *, store: ModelStore, uploads: UploadArea, models: ServedModels, runner: Path, runtime: RuntimeFacts
+        self,
+        *,
+        store: ModelStore,
+        uploads: UploadArea,
+        models: ServedModels,
+        runner: RunnerCommand,
+        runtime: RuntimeFacts,
     ) -> None:
         self._store = store
         self._uploads = uploads
@@ -178,7 +186,7 @@ class Installation:
             await self._serve_or_restore(name, slot, before)
             previous = self._store.model(name).previous
             give_back_pages()
-            return Activation(name, digest, previous.digest if previous else "", max_abs_error)
+            return Activation(name, digest, previous.digest if previous else "", max_abs_error, slot.manifest.budgets)
 
     async def _serve_or_restore(self, name: str, slot: Slot, before: Slot | None) -> None:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+from edgectl_agent.runner.command import native_command
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.periodic import PeriodicLoad, run_periodic
 from edgectl_agent.runner.runtime import find_runner
@@ -112,7 +113,9 @@ def test_a_program_that_hangs_is_ended() -> None:
     async def drive() -> None:
         load = PeriodicLoad(rate_hz=10.0, seconds=1.5, deadline_ms=10.0)
         program = small_cnn_program(program_directory())
-        events = run_periodic(find_runner(None), program, load, RunnerOptions(threads=1), grace_seconds=1.0)
+        events = run_periodic(
+            native_command(find_runner(None)), program, load, RunnerOptions(threads=1), grace_seconds=1.0
+        )
         async with aclosing(events):
             await anext(events)
             (runner,) = (pid for pid in children_of(os.getpid()) if b"periodic" in command_of(pid))

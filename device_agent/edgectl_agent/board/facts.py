@@ -11,7 +11,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class BoardFacts:
-    """What does not change while the board is up; memory in bytes."""
+    """What does not change while the board is up; memory in bytes.
+
+    `emulator` names what emulates it ("qemu-system cortex-a72"); empty on a real board.
+    """
 
     machine: str
     kernel: str
@@ -20,6 +23,7 @@ class BoardFacts:
     cpu_count: int
     memory_bytes: int
     boot_id: str
+    emulator: str = ""
 
 
 def read_board_facts(proc: Path = Path("/proc")) -> BoardFacts:

@@ -6,10 +6,11 @@ from __future__ import annotations
 import asyncio
 import math
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from edgectl_protos.errors import DeadlineError, RunnerError, StateError
 from edgectl_protos.metrics import Unavailable
@@ -25,9 +26,18 @@ from edgectl_agent.measure.evidence import (
     new_flags,
     read_conditions,
 )
+from edgectl_agent.measure.instructions import (
+    Counted,
+    InstructionCount,
+    InstructionProtocol,
+    RunCounter,
+    count_instructions,
+)
+from edgectl_agent.measure.limits import check_tells_time, counting_options
 from edgectl_agent.measure.protocol import MAX_SECONDS, MeasurementProtocol
 from edgectl_agent.measure.session import Measured, MeasuredBlock, MeasurementSession, check_delegation
 from edgectl_agent.measure.stream import EventStream
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.periodic import PeriodicLoad, PeriodicReport, PeriodicWindow, run_periodic
 from edgectl_agent.runner.profile import Profile, profile
@@ -37,6 +47,10 @@ from edgectl_agent.store.slots import Slot
 _PROFILE_WARMUP_RUNS = 5
 _PROFILE_SECONDS = 600.0
 _MAX_ETDUMP_BYTES = 32 << 20
+
+_RUNNER_MEMORY = Unavailable("the memory of an emulated runner is the emulator's; a whole emulated machine has figures")
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,15 @@ class Measurement:
     measured: Measured
     evidence: tuple[Evidence, ...]
     dropped_blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountedMeasurement:
+    """Instructions for one inference as they were counted, the board's evidence, and how many counts were left out."""
+
+    counted: Counted
+    evidence: tuple[Evidence, ...]
+    dropped_counts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +103,21 @@ ObserveBlock = Callable[[str, str, MeasuredBlock], None]
 
 
 class Instrument:
-    """Measures bundles that are on this board."""
+    """Measures bundles that are on this board: in milliseconds, or where it is emulated in instructions.
+
+    `counter` is what counts them; where nothing does it says why.
+    """
 
     def __init__(
         self,
         *,
         installation: Installation,
-        runner: Path,
+        runner: RunnerCommand,
         runtime: RuntimeFacts,
         board: BoardFacts,
         conditions: BoardConditions,
         threads: int,
+        counter: RunCounter | Unavailable,
         observers: tuple[ObserveBlock, ...] = (),
     ) -> None:
         self._installation = installation
@@ -100,7 +127,12 @@ class Instrument:
         self._conditions = conditions
         self._threads = threads
         self._observers = observers
+        self._counter = counter
         self._running: str | None = None
+
+    @property
+    def counts_instructions(self) -> bool:
+        return not isinstance(self._counter, Unavailable)
 
     async def benchmark(
         self, job: Job, protocol: MeasurementProtocol
@@ -114,17 +146,36 @@ class Instrument:
             UndelegatedError: operators run outside a delegate, and that is not allowed.
             RunnerError: a runner crashed ("crashed: SIGSEGV"), ran out of memory or failed.
             DeadlineError: it took longer than the protocol's limit; its processes are gone.
+            UsageError: the board is emulated, and tells no time.
         """
+        check_tells_time(self._board.emulator, "milliseconds")
         stream: EventStream[MeasuredBlock] = EventStream()
-        work = asyncio.create_task(self._measure(job, protocol, stream))
-        work.add_done_callback(lambda _: stream.end())
-        try:
-            async for block in stream:
-                yield block
-            yield await work
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
+        async with aclosing(_followed(stream, self._measure(job, protocol, stream))) as events:
+            async for event in events:
+                yield event
+
+    async def count(
+        self, job: Job, protocol: InstructionProtocol
+    ) -> AsyncGenerator[InstructionCount | CountedMeasurement, None]:
+        """Counts while they come, then all of them; as `benchmark` otherwise.
+
+        Raises:
+            StateError: nothing counts instructions here, with the reason.
+            UsageError: more than one thread, or another choice that an emulated board does not have.
+            EdgectlError: as `benchmark`.
+        """
+        counter = self._counter
+        if isinstance(counter, Unavailable):
+            raise StateError(
+                f"insn is unavailable: {counter.reason}",
+                expected="a board emulated by a qemu-user that takes plugins",
+                action="`edgectl doctor` says what is missing",
+            )
+        stream: EventStream[InstructionCount] = EventStream()
+        work = self._count(counter, replace(job, options=counting_options(job.options)), protocol, stream)
+        async with aclosing(_followed(stream, work)) as events:
+            async for event in events:
+                yield event
 
     async def profile(self, job: Job, *, runs: int, etdump: bool) -> ProfileResult:
         """The time of each operator, in a process of its own.
@@ -132,6 +183,7 @@ class Instrument:
         Raises:
             EdgectlError: as `benchmark`.
         """
+        check_tells_time(self._board.emulator, "a profile of operators' times")
         with self._turn(job), tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
             dump = Path(folder) / "profile.etdp" if etdump else None
             async with self._held(job) as slot, self._observed(slot) as evidence:
@@ -152,6 +204,7 @@ class Instrument:
         Raises:
             EdgectlError: as `benchmark`.
         """
+        check_tells_time(self._board.emulator, "a run at a fixed rate")
         with self._turn(job):
             completed = self._completed(job.options)
             async with self._held(job) as slot, self._observed(slot) as evidence:
@@ -169,31 +222,44 @@ class Instrument:
     async def _measure(
         self, job: Job, protocol: MeasurementProtocol, stream: EventStream[MeasuredBlock]
     ) -> Measurement:
-        try:
-            with self._turn(job):
-                async with (
-                    asyncio.timeout(protocol.limit_seconds) as limit,
-                    self._held(job) as slot,
-                    self._observed(slot) as evidence,
-                ):
-                    session = MeasurementSession(
-                        runner=self._runner,
-                        program=slot.program,
-                        protocol=protocol,
-                        options=self._completed(job.options),
-                        ends=limit.when() or math.inf,
-                        conditions=lambda: read_conditions(self._conditions),
-                        on_block=self._announcer(job.name, slot.digest, stream),
-                    )
-                    measured = await session.run(allow_undelegated=job.allow_undelegated)
-            named = Evidence("protocol", protocol.name or Unavailable("the caller gave none"))
-            return Measurement(measured, (named, *evidence), stream.dropped)
-        except TimeoutError as error:
-            raise DeadlineError(
-                f"the measurement still ran after {protocol.limit_seconds:g} s",
-                expected="its end by then",
-                action=f"give it longer (at most {2 * MAX_SECONDS:g} s), or ask for fewer runs: the program is slow",
-            ) from error
+        with self._turn(job):
+            async with (
+                _limited(protocol.limit_seconds) as limit,
+                self._held(job) as slot,
+                self._observed(slot) as evidence,
+            ):
+                session = MeasurementSession(
+                    runner=self._runner,
+                    program=slot.program,
+                    protocol=protocol,
+                    options=self._completed(job.options),
+                    ends=limit.when() or math.inf,
+                    conditions=lambda: read_conditions(self._conditions),
+                    on_block=self._announcer(job.name, slot.digest, stream),
+                )
+                measured = await session.run(allow_undelegated=job.allow_undelegated)
+        return Measurement(measured, (_named(protocol.name), *evidence), stream.dropped)
+
+    async def _count(
+        self, counter: RunCounter, job: Job, protocol: InstructionProtocol, stream: EventStream[InstructionCount]
+    ) -> CountedMeasurement:
+        """Without the conditions around it: they change how long instructions take, not how many there are."""
+        limit = protocol.time_limit_seconds or 2 * MAX_SECONDS
+        with self._turn(job):
+            async with _limited(limit), self._held(job) as slot:
+                counted = await count_instructions(
+                    counter,
+                    self._runner,
+                    slot.program,
+                    protocol,
+                    job.options,
+                    on_count=stream.push,
+                    allow_undelegated=job.allow_undelegated,
+                )
+                lasting = lasting_evidence(self._board, self._runtime, slot.digest)
+        memory = Evidence("resident_memory", _RUNNER_MEMORY)
+        evidence = (_named(protocol.name), *lasting, Evidence("emulator_version", counter.version), memory)
+        return CountedMeasurement(counted, evidence, stream.dropped)
 
     def _announcer(self, name: str, digest: str, stream: EventStream[MeasuredBlock]) -> Callable[[MeasuredBlock], None]:
         def announce(block: MeasuredBlock) -> None:
@@ -240,6 +306,39 @@ class Instrument:
             yield
         finally:
             self._running = None
+
+
+async def _followed(
+    stream: EventStream[Any], work: Coroutine[Any, Any, _Result]
+) -> AsyncGenerator[Any | _Result, None]:
+    """What `work` puts into the stream, then its result; closing the iterator cancels it."""
+    task = asyncio.create_task(work)
+    task.add_done_callback(lambda _: stream.end())
+    try:
+        async for event in stream:
+            yield event
+        yield await task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def _limited(seconds: float) -> AsyncIterator[asyncio.Timeout]:
+    """Raises `DeadlineError` where the block lasts longer."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield limit
+    except TimeoutError as error:
+        raise DeadlineError(
+            f"the measurement still ran after {seconds:g} s",
+            expected="its end by then",
+            action=f"give it longer (at most {2 * MAX_SECONDS:g} s), or ask for fewer runs: the program is slow",
+        ) from error
+
+
+def _named(protocol: str) -> Evidence:
+    return Evidence("protocol", protocol or Unavailable("the caller gave none"))
 
 
 def _read_dump(dump: Path | None) -> bytes:

@@ -23,6 +23,7 @@ from edgectl_agent.measure.evidence import Conditions, throttling
 from edgectl_agent.measure.protocol import MeasurementProtocol
 from edgectl_agent.measure.reference import REFERENCE_PROGRAM
 from edgectl_agent.runner.bench import BenchSummary, ColdLoad, PacedBench, Warmup, cold_load, paced_bench
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.profile import Profile, profile
 
@@ -73,7 +74,7 @@ class MeasurementSession:
     By `ends`, a time of the event loop's clock, the caller breaks it off: no attempt is made that would last longer.
     """
 
-    runner: Path
+    runner: RunnerCommand
     program: Path
     protocol: MeasurementProtocol
     options: RunnerOptions
@@ -136,26 +137,29 @@ class MeasurementSession:
         return taken.samples_ms
 
 
-async def check_delegation(runner: Path, program: Path, options: RunnerOptions, *, allow: bool) -> tuple[str, ...]:
+async def check_delegation(
+    runner: RunnerCommand, program: Path, options: RunnerOptions, *, allow: bool, shares: bool = True
+) -> tuple[str, ...]:
     """Names of the operators that run outside a delegate, found by running it.
 
     Raises:
-        UndelegatedError: there are some, and that is not allowed; the message has their share of the time.
+        UndelegatedError: there are some, and that is not allowed; the message has their shares of the time, unless
+            `shares` is false.
     """
     found: Profile = await profile(runner, program, options, runs=_CHECK_RUNS, warmup_runs=1, seconds=_CHECK_SECONDS)
     outside = found.undelegated()
     if outside and not allow:
         raise UndelegatedError(
-            describe_undelegated(outside),
+            describe_undelegated(outside, shares=shares),
             expected="every operator inside the delegate: a figure of portable kernels says nothing of the model",
             action="lower the model so that it stays inside (docs/lowering.md), or ask for it with --allow-undelegated",
         )
     return tuple(name for name, _ in outside)
 
 
-def describe_undelegated(outside: tuple[tuple[str, float], ...], *, most: int = 8) -> str:
+def describe_undelegated(outside: tuple[tuple[str, float], ...], *, most: int = 8, shares: bool = True) -> str:
     """One line: how many, and each with its share of the time."""
-    shown = ", ".join(f"{name} ({share:.1%} of the time)" for name, share in outside[:most])
+    shown = ", ".join(f"{name} ({share:.1%} of the time)" if shares else name for name, share in outside[:most])
     more = f" and {len(outside) - most} more" if len(outside) > most else ""
     plural = "operator runs" if len(outside) == 1 else "operators run"
     return f"{len(outside)} {plural} outside the delegate: {shown}{more}"

@@ -58,6 +58,7 @@ class AgentServicer(agent_pb2_grpc.AgentServicer):
             board=parts.board,
             models=parts.store.models(),
             pss_bytes=own_memory().get("Pss", 0),
+            counts_instructions=parts.instrument.counts_instructions,
         )
 
     async def PutBundle(  # noqa: N802
@@ -71,7 +72,8 @@ class AgentServicer(agent_pb2_grpc.AgentServicer):
         return convert.put_reply(result)
 
     async def Activate(self, request: agent_pb2.ActivateRequest, _context: Any) -> agent_pb2.ActivateReply:  # noqa: N802
-        return convert.activate_reply(await self._parts.installation.activate(request.name, request.digest))
+        activation = await self._parts.installation.activate(request.name, request.digest)
+        return convert.activate_reply(activation, emulator=self._parts.board.emulator)
 
     async def Rollback(self, request: agent_pb2.RollbackRequest, _context: Any) -> agent_pb2.RollbackReply:  # noqa: N802
         return convert.rollback_reply(await self._parts.installation.rollback(request.name))
@@ -79,9 +81,13 @@ class AgentServicer(agent_pb2_grpc.AgentServicer):
     async def Benchmark(  # noqa: N802
         self, request: agent_pb2.BenchmarkRequest, _context: Any
     ) -> AsyncIterator[agent_pb2.BenchmarkEvent]:
-        protocol = convert_measure.measurement_protocol(request)
-        measured = self._parts.instrument.benchmark(convert_measure.job(request), protocol)
-        async with aclosing(measured) as events:
+        job, instrument = convert_measure.job(request), self._parts.instrument
+        counting = convert_measure.instruction_protocol(request)
+        async with aclosing(
+            instrument.benchmark(job, convert_measure.measurement_protocol(request))
+            if counting is None
+            else instrument.count(job, counting)
+        ) as events:
             async for event in events:
                 yield convert_measure.benchmark_event(event)
 
@@ -101,7 +107,8 @@ class AgentServicer(agent_pb2_grpc.AgentServicer):
 
     async def Infer(self, request: agent_pb2.InferRequest, _context: Any) -> agent_pb2.InferReply:  # noqa: N802
         name = check_name(request.name, what="model name")
-        return convert.infer_reply(await self._parts.models.infer(name, convert.tensors(request.inputs)))
+        inference = await self._parts.models.infer(name, convert.tensors(request.inputs))
+        return convert.infer_reply(inference, emulator=self._parts.board.emulator)
 
     async def StreamTelemetry(  # noqa: N802
         self, request: agent_pb2.StreamTelemetryRequest, _context: Any

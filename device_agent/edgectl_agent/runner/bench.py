@@ -15,6 +15,7 @@ from typing import Any
 from edgectl_protos.errors import RunnerError
 
 from edgectl_agent.runner.answers import is_error, read_answer
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.outcome import runner_failure
 from edgectl_agent.runner.process import RunnerProcess, run_once, running, tied_to_agent
@@ -110,7 +111,7 @@ class PacedBench:
 
 @asynccontextmanager
 async def paced_bench(
-    runner: Path, program: Path, protocol: BlockProtocol, options: RunnerOptions
+    runner: RunnerCommand, program: Path, protocol: BlockProtocol, options: RunnerOptions
 ) -> AsyncIterator[PacedBench]:
     """A fresh process, loaded and warmed up; it is dead when the block is left.
 
@@ -123,7 +124,7 @@ async def paced_bench(
         yield PacedBench(process, read_answer(await _answer(process), "bench", _warmup))
 
 
-async def cold_load(runner: Path, program: Path, options: RunnerOptions) -> ColdLoad:
+async def cold_load(runner: RunnerCommand, program: Path, options: RunnerOptions) -> ColdLoad:
     """Load the program in a fresh process, with its file out of the page cache where nobody else has it mapped.
 
     Raises:

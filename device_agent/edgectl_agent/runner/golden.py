@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 from edgectl_protos.errors import DeadlineError, EdgectlError, GateError
 from edgectl_protos.manifest import GoldenCase, Tolerance
 
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.outcome import MISMATCH, describe_exit
 from edgectl_agent.runner.process import run_once, tied_to_agent
 from edgectl_agent.store.slots import Slot
@@ -17,7 +17,7 @@ from edgectl_agent.store.slots import Slot
 _CASE_SECONDS = 60.0
 
 
-async def check_golden(runner: Path, slot: Slot) -> float:
+async def check_golden(runner: RunnerCommand, slot: Slot) -> float:
     """Run every golden case in a fresh process; the largest absolute error seen.
 
     Raises:
@@ -37,7 +37,9 @@ async def check_golden(runner: Path, slot: Slot) -> float:
     return max(errors)
 
 
-async def _check_case(runner: Path, slot: Slot, case: GoldenCase, tolerance: Tolerance, *, index: int) -> float:
+async def _check_case(
+    runner: RunnerCommand, slot: Slot, case: GoldenCase, tolerance: Tolerance, *, index: int
+) -> float:
     what = f"golden check of {slot.manifest.name} {slot.manifest.version}"
     arguments = ["run", str(slot.program), "--json", *tied_to_agent()]
     for option, paths in (("--input", case.inputs), ("--expect", case.outputs)):

@@ -13,6 +13,7 @@ from typing import Any
 from edgectl_protos.errors import DeadlineError, RunnerError, UsageError
 
 from edgectl_agent.runner.answers import is_error, read_answer
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.process import RunnerProcess, running, tied_to_agent
 
@@ -87,7 +88,12 @@ class PeriodicReport:
 
 
 async def run_periodic(
-    runner: Path, program: Path, load: PeriodicLoad, options: RunnerOptions, *, grace_seconds: float = GRACE_SECONDS
+    runner: RunnerCommand,
+    program: Path,
+    load: PeriodicLoad,
+    options: RunnerOptions,
+    *,
+    grace_seconds: float = GRACE_SECONDS,
 ) -> AsyncGenerator[PeriodicWindow | PeriodicReport, None]:
     """Each window as it ends, then the report. Closing the iterator kills the process.
 

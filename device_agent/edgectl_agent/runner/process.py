@@ -8,10 +8,10 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from edgectl_protos.errors import DeadlineError, RunnerError
 
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.outcome import runner_failure
 
 MAX_LINE_BYTES = 64 << 20
@@ -86,7 +86,7 @@ class RunnerProcess:
 
 
 @asynccontextmanager
-async def running(runner: Path, *arguments: str, commanded: bool = False) -> AsyncIterator[RunnerProcess]:
+async def running(runner: RunnerCommand, *arguments: str, commanded: bool = False) -> AsyncIterator[RunnerProcess]:
     """Start `runner ARGUMENTS`; it is dead when the block is left, by whatever way. `commanded` gives it an input.
 
     Raises:
@@ -109,33 +109,35 @@ def tied_to_agent() -> tuple[str, ...]:
 
 
 async def spawn(
-    runner: Path, *arguments: str, pass_fds: tuple[int, ...] = (), commanded: bool = False
+    runner: RunnerCommand, *arguments: str, pass_fds: tuple[int, ...] = (), commanded: bool = False
 ) -> asyncio.subprocess.Process:
     """Start the runner with pipes for its output, and one for its input where it is `commanded`."""
     try:
         return await asyncio.create_subprocess_exec(
-            str(runner),
+            *runner.words,
             *arguments,
             stdin=asyncio.subprocess.PIPE if commanded else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             pass_fds=pass_fds,
+            env=runner.environment,
             limit=MAX_LINE_BYTES,
         )
     except OSError as error:
         raise RunnerError(
-            f"{runner} cannot be started ({error})",
+            f"{runner.words[0]} cannot be started ({error})",
             expected="the edge-runner program",
             action="install it or pass --runner",
         ) from error
 
 
-async def run_once(runner: Path, *arguments: str, seconds: float) -> tuple[int, bytes, str]:
+async def run_once(runner: RunnerCommand, *arguments: str, seconds: float) -> tuple[int, bytes, str]:
     """Exit status, last line of stdout, and stderr of `runner ARGUMENTS`.
 
     Raises:
-        DeadlineError: it took longer than `seconds`; it was killed.
+        DeadlineError: it took longer than `seconds`, times the runner's patience; it was killed.
     """
+    seconds *= runner.patience
     try:
         async with asyncio.timeout(seconds), running(runner, *arguments) as process:
             last = b""

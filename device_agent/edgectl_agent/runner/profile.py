@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgectl_agent.runner.answers import read_answer
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.outcome import runner_failure
 from edgectl_agent.runner.process import run_once, tied_to_agent
@@ -54,7 +55,7 @@ class Profile:
 
 
 async def profile(
-    runner: Path,
+    runner: RunnerCommand,
     program: Path,
     options: RunnerOptions,
     *,

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgectl_protos.errors import RunnerError, UsageError
 
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.outcome import runner_failure
 from edgectl_agent.runner.process import run_once
 
@@ -20,11 +21,15 @@ _INFO_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFacts:
-    """What the runner says of itself: "executorch 1.5.1", "aarch64", ("XnnpackBackend",)."""
+    """What the runner says of itself: "executorch 1.5.1", "aarch64", ("XnnpackBackend",).
+
+    `core` is the processor core it chooses kernels for ("cortex-a72"); empty where it does not tell.
+    """
 
     runtime: str
     architecture: str
     delegates: tuple[str, ...]
+    core: str = ""
 
 
 def find_runner(given: Path | None) -> Path:
@@ -44,7 +49,7 @@ def find_runner(given: Path | None) -> Path:
     )
 
 
-async def read_runtime_facts(runner: Path) -> RuntimeFacts:
+async def read_runtime_facts(runner: RunnerCommand) -> RuntimeFacts:
     """Ask `edge-runner info`.
 
     Raises:
@@ -64,8 +69,9 @@ def parse_runtime_facts(answer: bytes) -> RuntimeFacts:
             runtime=str(document["runtime"]),
             architecture=str(document["architecture"]),
             delegates=tuple(str(name) for name in document["backends"]),
+            core=str(document.get("core", "")),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RunnerError(
             f"edge-runner info answered {answer[:80]!r}",
             expected="JSON with runtime, architecture and backends",

@@ -17,6 +17,7 @@ from typing import TypeVar
 from edgectl_protos.errors import RunnerError
 from edgectl_protos.tensors import TensorData
 
+from edgectl_agent.runner.command import RunnerCommand
 from edgectl_agent.runner.connections import ConnectionPool
 from edgectl_agent.runner.frames import RunnerStats
 from edgectl_agent.runner.outcome import describe_exit
@@ -46,7 +47,7 @@ class Inference:
 class ServeCommand:
     """What every serving process is started with."""
 
-    runner: Path
+    runner: RunnerCommand
     threads: int
 
 
@@ -128,13 +129,14 @@ async def start_serving(command: ServeCommand, slot: Slot, *, listener: int, add
     if command.threads:
         arguments += ["--threads", str(command.threads)]
     process = RunnerProcess(await spawn(command.runner, *arguments, pass_fds=(listener,)))
+    patience = _READY_SECONDS * command.runner.patience
     try:
-        async with asyncio.timeout(_READY_SECONDS):
+        async with asyncio.timeout(patience):
             await _await_ready(process, slot)
         return ServingProcess(process, slot, address)
     except TimeoutError as error:
         await process.stop()
-        raise RunnerError(f"the runner of {slot.manifest.name!r} was not ready in {_READY_SECONDS:g} s") from error
+        raise RunnerError(f"the runner of {slot.manifest.name!r} was not ready in {patience:g} s") from error
     except BaseException:
         await asyncio.shield(process.stop())
         raise

@@ -10,10 +10,11 @@ sequence number is a lost record.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from edgectl_protos.metrics import Metric, MetricName, TelemetryRecord
+from edgectl_protos.metrics import Metric, MetricName, TelemetryRecord, Unavailable
 
 from edgectl_agent.board.conditions import BoardConditions
 from edgectl_agent.clock import Clock
@@ -29,7 +30,10 @@ class RecordSink(Protocol):
 
 
 class Sampler:
-    """Collects records for one agent's life."""
+    """Collects records for one agent's life.
+
+    `not_here` are the metrics, by name, that this board cannot give whatever is read, each with the reason.
+    """
 
     def __init__(
         self,
@@ -41,6 +45,7 @@ class Sampler:
         machine: MachineReadings,
         conditions: BoardConditions,
         sinks: Sequence[RecordSink],
+        not_here: Mapping[str, Unavailable],
     ) -> None:
         self._device = device
         self._boot_id = boot_id
@@ -49,6 +54,7 @@ class Sampler:
         self._machine = machine
         self._conditions = conditions
         self._sinks = sinks
+        self._not_here = not_here
         self._sequence = 0
 
     async def run(self, interval: float) -> None:
@@ -71,8 +77,12 @@ class Sampler:
             sequence=self._sequence,
             wall_ns=self._clock.wall_ns(),
             monotonic_ns=self._clock.monotonic_ns(),
-            metrics=tuple(metrics),
+            metrics=tuple(self._as_far_as_known(metric) for metric in metrics),
         )
+
+    def _as_far_as_known(self, metric: Metric) -> Metric:
+        reason = self._not_here.get(metric.name)
+        return metric if reason is None else replace(metric, reading=reason)
 
     async def _board_metrics(self) -> list[Metric]:
         return [
