@@ -2,24 +2,26 @@
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 RUNNER = $(VENV)/bin/edge-runner
+# Counts instructions on emulated boards; loaded by QEMU, never by a board.
+INSN = $(VENV)/lib/edgectl/insn.so
 RUNNER_SOURCES = $(shell find device_agent/runner -type f)
 PROTOC = build/protoc/bin/python
 # Packages for boards: which processor they are for.
 ARCH ?= aarch64
 BOARD_PACKAGES = PYTHONPATH=device_agent/packaging $(PYTHON_IN_VENV) -m board_packages
 
-.PHONY: demo test fast-test check bench protos reference runner board-runner agent-wheel setup-demo setup-test setup-boards clean
+.PHONY: demo test fast-test check bench protos reference runner insn board-runner agent-wheel setup-demo setup-test setup-boards clean
 
 demo: setup-demo
 	@$(MAKE) --no-print-directory runner
 	$(VENV)/bin/edgectl demo
 
 test: setup-test
-	@$(MAKE) --no-print-directory runner
+	@$(MAKE) --no-print-directory runner insn
 	$(PYTHON_IN_VENV) -m pytest
 
 fast-test: setup-test
-	@$(MAKE) --no-print-directory runner
+	@$(MAKE) --no-print-directory runner insn
 	$(PYTHON_IN_VENV) -m pytest tests/unit tests/contract
 
 check: setup-test
@@ -29,7 +31,7 @@ check: setup-test
 	$(VENV)/bin/lint-imports --no-cache
 
 bench: setup-test
-	@$(MAKE) --no-print-directory runner
+	@$(MAKE) --no-print-directory runner insn
 	@short=0; for program in $(filter-out benchmarks/runner_files.py,$(wildcard benchmarks/*.py)); do \
 	  echo "== $$program"; $(PYTHON_IN_VENV) $$program || short=1; done; exit $$short
 
@@ -67,6 +69,13 @@ $(RUNNER): $(RUNNER_SOURCES) deploy/constraints.txt | $(VENV)/bin/cmake
 	$(VENV)/bin/cmake --build build/runner
 	$(VENV)/bin/cmake --install build/runner > build/runner-install.log
 	@touch $(RUNNER)
+
+insn: $(INSN)
+
+$(INSN): device_agent/insn/insn.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -Wall -Wextra -Wpedantic -fPIC -shared -fvisibility=hidden -o $@.new $<
+	@mv $@.new $@
 
 board-runner: setup-boards
 	$(BOARD_PACKAGES) runner --arch $(ARCH)
