@@ -191,7 +191,8 @@ def _internal(value: Mapping[str, Any]) -> bool:
 
 
 def _value_bytes(value: Mapping[str, Any]) -> int:
-    return ceil(prod(value["dims"]) * _BITS[_kind(value)] / 8)
+    elements: int = prod(value["dims"])
+    return ceil(elements * _BITS[_kind(value)] / 8)
 
 
 def _datatype(value: Mapping[str, Any]) -> str:
