@@ -1,4 +1,4 @@
-# make demo | make test | make check | make bench | make protos | make board-runner | make agent-wheel   (ARCH=aarch64|x86_64)
+# make demo | make test | make check | make bench | make protos | make board-runner | make agent-wheel | make agent-deb   (ARCH=aarch64|x86_64)
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 RUNNER = $(VENV)/bin/edge-runner
@@ -10,7 +10,7 @@ PROTOC = build/protoc/bin/python
 ARCH ?= aarch64
 BOARD_PACKAGES = PYTHONPATH=device_agent/packaging $(PYTHON_IN_VENV) -m board_packages
 
-.PHONY: demo test fast-test check bench protos reference runner insn board-runner agent-wheel setup-demo setup-test setup-boards clean
+.PHONY: demo test fast-test check bench protos reference runner insn board-runner agent-wheel agent-deb setup-demo setup-test setup-boards clean
 
 demo: setup-demo
 	@$(MAKE) --no-print-directory runner
@@ -82,6 +82,9 @@ board-runner: setup-boards
 
 agent-wheel: setup-boards
 	$(BOARD_PACKAGES) wheel --arch $(ARCH)
+
+agent-deb: setup-boards
+	$(BOARD_PACKAGES) deb --arch $(ARCH)
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache

@@ -42,6 +42,7 @@ class Ceilings:
     """The most bytes that a finished package may have."""
 
     wheel: int
+    deb: int
 
 
 @dataclass(frozen=True, slots=True)
