@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import grpc
 from edgectl_protos.errors import EdgectlError, RunnerError, UsageError
@@ -30,6 +30,8 @@ from edgectl.lab.device_values import (
     DeviceInfo,
     Inference,
     Installed,
+    InstructionCount,
+    InstructionResult,
     PeriodicAnswer,
     RolledBack,
 )
@@ -37,7 +39,7 @@ from edgectl.lab.failures import Peer, translated
 from edgectl.lab.measurement import Measurement
 from edgectl.lab.periodic import PeriodicLoad, PeriodicRun, PeriodicWindow
 from edgectl.lab.profile import Profile
-from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.protocol import InstructionProtocol, MeasurementProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.lab.upload import BundleUpload, Progress
 
@@ -48,7 +50,6 @@ if TYPE_CHECKING:
 _AGENTS_SHARE = 0.9
 """Of a measurement's deadline here. Past it the agent makes no other attempt, and what it has still arrives in time."""
 
-_Part = TypeVar("_Part")
 _Whole = TypeVar("_Whole")
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -74,6 +75,10 @@ class Deadlines:
     infer: float = 120.0
 
 
+EMULATED_DEADLINES = Deadlines(activate=1_800.0, benchmark=7_200.0, infer=1_800.0)
+"""For a board that is emulated, and some hundred times slower, where the caller chose none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """Mutual TLS: what this host shows and trusts, and the device it insists on."""
@@ -87,6 +92,7 @@ class AgentClient:
 
     def __init__(self, address: str, *, security: Security | None = None, deadlines: Deadlines | None = None) -> None:
         self.address = address
+        self._chosen_deadlines = deadlines
         self._deadlines = deadlines or Deadlines()
         self._peer = Peer(address, secure=security is not None, device=security.device if security else "")
         self._channel = _channel(address, security)
@@ -122,6 +128,8 @@ class AgentClient:
             reply = self._stub.Hello(request, timeout=self._deadlines.hello)
         self._peer = replace(self._peer, answered=True)
         self._info = convert.device_info(reply, address=self.address)
+        if self._info.emulator and self._chosen_deadlines is None:
+            self._deadlines = EMULATED_DEADLINES
         return self._info
 
     def put_bundle(self, path: Path, *, progress: Progress | None = None) -> Installed:
@@ -172,12 +180,14 @@ class AgentClient:
         self,
         name: str,
         digest: str,
-        protocol: MeasurementProtocol,
+        protocol: MeasurementProtocol | InstructionProtocol,
         *,
         choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
-        on_block: Callable[[BenchmarkBlock], object] | None = None,
+        on_block: Callable[[BenchmarkBlock | InstructionCount], object] | None = None,
     ) -> Measurement:
-        """Time a bundle on the device in a fresh process; an empty `digest` is the active bundle.
+        """Measure a bundle on the device in fresh processes; an empty `digest` is the active bundle.
+
+        The protocol decides the unit: milliseconds, or on an emulated board instructions.
 
         Samples arrive a block at a time, after the block has been timed. A host that is too slow for them, or an
         `on_block` that is, misses blocks and slows nothing: the result has every sample.
@@ -185,8 +195,11 @@ class AgentClient:
         Raises:
             UndelegatedError: operators run outside a delegate, and `choice` does not allow that.
             RunnerError: the program failed, or the device gave no usable samples.
-            StateError: the device has no such bundle, or is busy.
+            StateError: the device has no such bundle, or is busy, or counts no instructions.
+            UsageError: an emulated board is asked for milliseconds.
         """
+        if isinstance(protocol, InstructionProtocol):
+            return self._count(name, digest, protocol, choice, on_block)
         info = self._greet()
         deadline = self._deadlines.benchmark + (protocol.time_limit_seconds or protocol.least_seconds)
         limit = protocol.time_limit_seconds or _AGENTS_SHARE * deadline
@@ -194,6 +207,22 @@ class AgentClient:
         with self._stream(self._stub.Benchmark, request, deadline) as messages:
             result = _last(map(convert_measure.benchmark_event, messages), BenchmarkResult, on_block)
         return results.benchmark_measurement(result, info, protocol, choice)
+
+    def _count(
+        self,
+        name: str,
+        digest: str,
+        protocol: InstructionProtocol,
+        choice: RunnerChoice,
+        on_count: Callable[[InstructionCount], object] | None,
+    ) -> Measurement:
+        info = self._greet()
+        deadline = protocol.time_limit_seconds or self._deadlines.benchmark
+        limited = replace(protocol, time_limit_seconds=protocol.time_limit_seconds or _AGENTS_SHARE * deadline)
+        request = convert_measure.count_request(name, digest, limited, choice)
+        with self._stream(self._stub.Benchmark, request, self._deadlines.benchmark + deadline) as messages:
+            result = _last(map(convert_measure.benchmark_event, messages), InstructionResult, on_count)
+        return results.counted_measurement(result, info, protocol, choice)
 
     def profile(
         self,
@@ -291,9 +320,7 @@ def _channel(address: str, security: Security | None) -> grpc.Channel:
     return grpc.secure_channel(address, credentials, options=(*_OPTIONS, name))
 
 
-def _last(
-    events: Iterator[_Part | _Whole | None], kind: type[_Whole], on_part: Callable[[_Part], object] | None
-) -> _Whole:
+def _last(events: Iterator[Any], kind: type[_Whole], on_part: Callable[[Any], object] | None) -> _Whole:
     """The event of that kind, which ends the stream; those before it go to `on_part`."""
     parts = 0
     for event in events:
@@ -303,7 +330,7 @@ def _last(
             continue
         parts += 1
         if on_part is not None:
-            on_part(cast("_Part", event))
+            on_part(event)
     raise RunnerError(
         f"the agent's answer ended after {parts} parts without a result",
         expected="a result",

@@ -23,6 +23,7 @@ _CIRCUMSTANCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the unit", ("unit",)),
     ("the device", ("device",)),
     ("the processor", ("provenance", "device", "cpu_model")),
+    ("the emulator", ("provenance", "device", "emulator")),
     ("the architecture", ("provenance", "device", "architecture")),
     ("the runtime", ("provenance", "device", "runtime")),
     ("the kernel", ("provenance", "device", "kernel")),

@@ -24,12 +24,14 @@ from edgectl.lab.device_values import (
     Installed,
     InstalledModel,
     RolledBack,
+    UncheckedBudget,
 )
 
 if TYPE_CHECKING:
     from edgectl.lab.device_values import Array
 
 _MAX_TEXT = 2_000
+_MAX_BUDGETS = 16
 
 
 def printable(text: str) -> str:
@@ -90,6 +92,8 @@ def device_info(reply: agent_pb2.HelloReply, *, address: str) -> DeviceInfo:
             for model in reply.models
         ),
         agent_pss_bytes=reply.agent_pss_bytes or None,
+        emulator=printable(reply.emulator),
+        core=printable(reply.core),
     )
 
 
@@ -115,6 +119,10 @@ def activation(reply: agent_pb2.ActivateReply) -> Activation:
         digest=printable(reply.digest),
         previous_digest=printable(reply.previous_digest) or None,
         golden_max_abs_error=reply.golden_max_abs_error,
+        unchecked_budgets=tuple(
+            UncheckedBudget(printable(entry.budget), printable(entry.reason))
+            for entry in reply.unchecked_budgets[:_MAX_BUDGETS]
+        ),
     )
 
 
@@ -146,7 +154,7 @@ def inference(reply: agent_pb2.InferReply) -> Inference:
     Raises:
         ProtocolError: an output's bytes do not fit its dtype and shape.
     """
-    return Inference([_array(tensor) for tensor in reply.outputs], reply.execute_us, printable(reply.digest))
+    return Inference([_array(tensor) for tensor in reply.outputs], reply.execute_us or None, printable(reply.digest))
 
 
 def _array(tensor: agent_pb2.Tensor) -> Array:

@@ -16,6 +16,8 @@ from edgectl.lab.device_values import (
     BenchmarkBlock,
     BenchmarkResult,
     Evidence,
+    InstructionCount,
+    InstructionResult,
     PeriodicAnswer,
     ProfileAnswer,
     Warmup,
@@ -23,7 +25,7 @@ from edgectl.lab.device_values import (
 from edgectl.lab.measurement import Attempt, Blocks, MemoryFigures
 from edgectl.lab.periodic import Distribution, PeriodicFigures, PeriodicLoad, PeriodicWindow
 from edgectl.lab.profile import ProfiledCall, ProfiledOperator
-from edgectl.lab.protocol import MAX_ATTEMPTS, MAX_BLOCKS, MeasurementProtocol
+from edgectl.lab.protocol import MAX_ATTEMPTS, MAX_BLOCKS, MAX_COUNTS, InstructionProtocol, MeasurementProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 
 _Figure = TypeVar("_Figure", int, float)
@@ -56,6 +58,22 @@ def benchmark_request(
     )
 
 
+def count_request(
+    name: str, digest: str, protocol: InstructionProtocol, choice: RunnerChoice
+) -> agent_pb2.BenchmarkRequest:
+    return agent_pb2.BenchmarkRequest(
+        name=name,
+        digest=digest,
+        protocol=protocol.name,
+        instructions=agent_pb2.InstructionProtocol(
+            counts=protocol.counts, short_runs=protocol.short_runs, long_runs=protocol.long_runs
+        ),
+        time_limit_seconds=protocol.time_limit_seconds,
+        allow_undelegated=choice.allow_undelegated,
+        runner=_options(choice),
+    )
+
+
 def profile_request(
     name: str, digest: str, choice: RunnerChoice, *, runs: int, etdump: bool
 ) -> agent_pb2.ProfileRequest:
@@ -74,8 +92,10 @@ def periodic_request(name: str, digest: str, load: PeriodicLoad, choice: RunnerC
     )
 
 
-def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | BenchmarkResult | None:
-    """A block or the result; None for an event that a later version added.
+def benchmark_event(
+    message: agent_pb2.BenchmarkEvent,
+) -> BenchmarkBlock | InstructionCount | BenchmarkResult | InstructionResult | None:
+    """A block, a count or the result; None for an event that a later version added.
 
     Raises:
         ProtocolError: the result is in a unit this version does not know.
@@ -85,7 +105,11 @@ def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | Bench
     if kind == "block":
         block = message.block
         return BenchmarkBlock(block.attempt, block.index, block.reference, tuple(block.samples_ms), block.rss_bytes)
-    return _result(message.result) if kind == "result" else None
+    if kind == "count":
+        return _count(message.count)
+    if kind != "result":
+        return None
+    return _counted(message.result) if message.result.unit == "insn" else _result(message.result)
 
 
 def profile_answer(reply: agent_pb2.ProfileReply) -> ProfileAnswer:
@@ -214,7 +238,7 @@ def _options(choice: RunnerChoice) -> agent_pb2.RunnerOptions:
 def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
     if result.unit != "ms":
         raise ProtocolError(
-            f"samples in {printable(result.unit)!r}", expected="'ms'", action="update edgectl on this host"
+            f"samples in {printable(result.unit)!r}", expected="'ms' or 'insn'", action="update edgectl on this host"
         )
     if not result.load_ms:
         raise RunnerError(
@@ -234,6 +258,22 @@ def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
         reference_digest=printable(result.reference_digest),
         undelegated=tuple(map(printable, _bounded("operators outside", result.undelegated))),
     )
+
+
+def _counted(result: agent_pb2.BenchmarkResult) -> InstructionResult:
+    return InstructionResult(
+        counts=tuple(_count(count) for count in _bounded("counts", result.counts, MAX_COUNTS)),
+        program_bytes=_known("program_bytes", result.memory.program_bytes),
+        planned_bytes=result.memory.planned_bytes,
+        threads=result.threads,
+        evidence=_evidence(result.evidence),
+        dropped_counts=result.dropped_blocks,
+        undelegated=tuple(map(printable, _bounded("operators outside", result.undelegated))),
+    )
+
+
+def _count(count: agent_pb2.InstructionCount) -> InstructionCount:
+    return InstructionCount(count.index, count.short_instructions, count.long_instructions)
 
 
 def _attempt(attempt: agent_pb2.BenchmarkAttempt) -> Attempt:

@@ -30,7 +30,10 @@ class InstalledModel:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """The device and its agent, as Hello tells it; `agent_pss_bytes` is None where the board cannot tell."""
+    """The device and its agent, as Hello tells it; `agent_pss_bytes` is None where the board cannot tell.
+
+    `emulator` is empty on a real board ("qemu-user cortex-a72"), `core` the one that the runtime chooses kernels for.
+    """
 
     name: str
     agent_version: str
@@ -46,6 +49,8 @@ class DeviceInfo:
     memory_bytes: int
     models: tuple[InstalledModel, ...]
     agent_pss_bytes: int | None
+    emulator: str = ""
+    core: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON: the part that belongs in a measurement's provenance."""
@@ -59,6 +64,8 @@ class DeviceInfo:
             "cpu_features": list(self.cpu_features),
             "cpu_count": self.cpu_count,
             "memory_bytes": self.memory_bytes,
+            "emulator": self.emulator or None,
+            "core": self.core or None,
         }
 
 
@@ -73,6 +80,14 @@ class Installed:
 
 
 @dataclass(frozen=True, slots=True)
+class UncheckedBudget:
+    """A budget of the bundle's manifest that the device did not check, and why."""
+
+    budget: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Activation:
     """The bundle that answers now, the one before it (None: none), and how far its golden outputs were off."""
 
@@ -80,6 +95,7 @@ class Activation:
     digest: str
     previous_digest: str | None
     golden_max_abs_error: float
+    unchecked_budgets: tuple[UncheckedBudget, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +109,10 @@ class RolledBack:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Outputs of one run, in the program's order, timed on the device in microseconds."""
+    """Outputs of one run, in the program's order, timed on the device in microseconds (None on an emulated board)."""
 
     outputs: list[Array]
-    execute_us: float
+    execute_us: float | None
     digest: str
 
 
@@ -112,6 +128,15 @@ class BenchmarkBlock:
     reference: bool
     samples_ms: tuple[float, ...]
     rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionCount:
+    """What the program's thread executed in a process of the short length, and in one of the long."""
+
+    index: int
+    short_instructions: int
+    long_instructions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,4 +188,17 @@ class BenchmarkResult:
     evidence: Evidence
     dropped_blocks: int
     reference_digest: str
+    undelegated: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionResult:
+    """What comes after the last count: all of them, whichever were streamed; bytes of the file and planned arenas."""
+
+    counts: tuple[InstructionCount, ...]
+    program_bytes: int
+    planned_bytes: int
+    threads: int
+    evidence: Evidence
+    dropped_counts: int
     undelegated: tuple[str, ...]

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a device's name to a client that has said Hello: "local" is started here, others come from the inventory."""
+"""From a device's name to a client that has said Hello.
+
+"local" and the emulated boards are started here, others come from the inventory.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgectl_protos.address import parse_address
 from edgectl_protos.errors import AuthenticationError, UsageError
 
 from edgectl.config import Paths
+from edgectl.emulate.user_mode import emulated_target, prepare_emulated
 from edgectl.fleet.authority import Authority, Clock, utc_now
-from edgectl.fleet.inventory import LOCAL_DEVICE, Device, inventory_of
+from edgectl.fleet.inventory import EMULATED_PREFIX, LOCAL_DEVICE, Device, inventory_of
 from edgectl.lab.client import AgentClient, Deadlines, Security
 from edgectl.lab.local import LocalAgent
 
@@ -25,20 +30,23 @@ def open_device(
     mqtt: tuple[str, int] | None = None,
     deadlines: Deadlines | None = None,
     clock: Clock = utc_now,
+    environ: Mapping[str, str] = os.environ,
 ) -> Iterator[AgentClient]:
-    """A client for the device called `name`, connected and of this version. `mqtt` is a broker for "local" only.
+    """A client for the device called `name`, connected and of this version.
+
+    `mqtt` is a broker for the devices that are started here; `environ` says where the boards' wheel is, for emulated
+    ones.
 
     Raises:
         UsageError: no such device, or another one answers at its address.
+        StateError: what an emulated board needs is not on this machine.
         UnreachableError: no agent answers.
         AuthenticationError: it is not on this machine and has no certificate, or the certificates do not fit.
         ProtocolError: the agent speaks another version.
     """
-    if name == LOCAL_DEVICE:
-        with (
-            LocalAgent(local_state(paths), mqtt=mqtt) as agent,
-            AgentClient(agent.address, deadlines=deadlines) as client,
-        ):
+    started = _started_here(name, paths, mqtt, environ)
+    if started is not None:
+        with started as agent, AgentClient(agent.address, deadlines=deadlines) as client:
             client.hello()
             yield client
         return
@@ -46,6 +54,26 @@ def open_device(
     with AgentClient(device.address, security=_security(device, paths, clock), deadlines=deadlines) as client:
         _check_identity(client, device)
         yield client
+
+
+def check_known(name: str, paths: Paths) -> None:
+    """Raises `UsageError` where no device is called `name`; none is asked."""
+    if name.startswith(EMULATED_PREFIX):
+        emulated_target(name)
+    elif name != LOCAL_DEVICE:
+        inventory_of(paths).find(name)
+
+
+def _started_here(
+    name: str, paths: Paths, mqtt: tuple[str, int] | None, environ: Mapping[str, str]
+) -> LocalAgent | None:
+    """The agent of a device that edgectl starts on this machine; None for one of the inventory."""
+    if name == LOCAL_DEVICE:
+        return LocalAgent(local_state(paths), mqtt=mqtt)
+    if not name.startswith(EMULATED_PREFIX):
+        return None
+    emulated = prepare_emulated(emulated_target(name), paths=paths, environ=environ)
+    return LocalAgent(paths.state / name, device=name, mqtt=mqtt, emulated=emulated)
 
 
 def local_state(paths: Paths) -> Path:

@@ -27,6 +27,7 @@ from typing import IO, Any, Self
 from edgectl_protos.errors import StateError, UnreachableError, UsageError
 from edgectl_protos.topics import check_name
 
+from edgectl.emulate.user_mode import EmulatedRunner
 from edgectl.fleet.inventory import LOCAL_DEVICE
 
 _AGENT_MODULE = "edgectl_agent"
@@ -47,6 +48,7 @@ class LocalAgent:
         mqtt: host and port of a broker to send telemetry to.
         agent_command: what to run instead of this Python's edgectl_agent; its own arguments are added.
         telemetry_interval: seconds between records; None leaves it to the agent.
+        emulated: the agent's runner and the emulator that runs it as another board's; None for this machine's own.
         start_seconds: how long the agent may take until it answers.
     """
 
@@ -59,6 +61,7 @@ class LocalAgent:
         agent_command: Sequence[str] | None = None,
         telemetry_interval: float | None = None,
         start_seconds: float = _START_SECONDS,
+        emulated: EmulatedRunner | None = None,
     ) -> None:
         self.device = check_name(device, what="device name")
         self.log_path = state_dir / _LOG_FILE
@@ -67,6 +70,7 @@ class LocalAgent:
         self._command = agent_command
         self._telemetry_interval = telemetry_interval
         self._start_seconds = start_seconds
+        self._emulated = emulated
         self._address = ""
         self._stack = ExitStack()
 
@@ -112,6 +116,8 @@ class LocalAgent:
             command += ["--mqtt", f"{self._mqtt[0]}:{self._mqtt[1]}"]
         if self._telemetry_interval is not None:
             command += ["--telemetry-interval", f"{self._telemetry_interval:g}"]
+        if self._emulated is not None:
+            command += ["--runner", str(self._emulated.runner), "--emulator", str(self._emulated.emulator)]
         return command
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> str:

@@ -23,16 +23,16 @@ class MemoryFigures:
     """Bytes: the file, the planned arenas, resident after load, and the highest ever resident, loading included.
 
     `load_anonymous_bytes` is the part of what is resident after load that the kernel cannot take back; None where the
-    device does not tell.
+    device does not tell. What is resident is None where only the runner is emulated: it would be the emulator's.
     """
 
     program_bytes: int
     planned_bytes: int
-    load_rss_bytes: int
-    peak_rss_bytes: int
+    load_rss_bytes: int | None
+    peak_rss_bytes: int | None
     load_anonymous_bytes: int | None = None
 
-    def document(self) -> dict[str, int]:
+    def document(self) -> dict[str, int | None]:
         """As JSON: the four figures; the anonymous part stands beside them."""
         return {
             "program_bytes": self.program_bytes,
@@ -71,11 +71,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Latency of one program on one device.
+    """What one inference of a program takes on one device: milliseconds, or instructions (`unit` "insn").
 
     `samples` are all timed runs of the chosen attempt in order, `block_sizes` says how they fall into blocks. p95 is
     None below 200 samples, p99 below 1,000: fewer do not resolve them. `p50_interval` is the 95 % interval of p50.
-    `load_ms` is the median of `loads_ms`, each of which was a fresh process.
+    `load_ms` is the median of `loads_ms`, each of which was a fresh process; None where nothing was timed.
     """
 
     samples: tuple[float, ...]
@@ -87,7 +87,7 @@ class Measurement:
     p50_interval: tuple[float, float]
     reference: Reference | None
     memory: MemoryFigures
-    load_ms: float
+    load_ms: float | None
     loads_ms: tuple[float, ...]
     quality: Quality
     quality_reason: str
@@ -102,13 +102,13 @@ class Measurement:
         """As JSON; `attempts` lists the reasons against each attempt, in order."""
         return {
             "unit": self.unit,
-            "samples": list(self.samples),
+            "samples": [self._figure(sample) for sample in self.samples],
             "block_sizes": list(self.block_sizes),
-            "p50": self.p50,
-            "p90": self.p90,
+            "p50": self._figure(self.p50),
+            "p90": self._figure(self.p90),
             "p95": self.p95,
             "p99": self.p99,
-            "p50_interval": list(self.p50_interval),
+            "p50_interval": [self._figure(bound) for bound in self.p50_interval],
             "reference": self.reference.document() if self.reference else None,
             "memory": self.memory.document(),
             "load_anonymous_bytes": self.memory.load_anonymous_bytes,
@@ -122,6 +122,10 @@ class Measurement:
             "protocol": self.protocol,
             "provenance": self.provenance,
         }
+
+    def _figure(self, value: float) -> float:
+        """A number of instructions as a whole one, where it is."""
+        return int(value) if self.unit == "insn" and value.is_integer() else value
 
 
 def summarize(
@@ -160,7 +164,7 @@ def summarize(
         p50_interval=median_interval(attempt.candidate),
         reference=_reference(attempt, reference_digest, unit),
         memory=memory,
-        load_ms=quantile(sorted(loads_ms), 0.5),
+        load_ms=quantile(sorted(loads_ms), 0.5) if loads_ms else None,
         loads_ms=tuple(loads_ms),
         quality="degraded" if attempt.reasons else "ok",
         quality_reason="; ".join(attempt.reasons),

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a program is timed, as data with a name: two figures may be compared only where the protocol is the same."""
+"""How a program is measured, as data with a name: two figures may be compared only where the protocol is the same."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from edgectl_protos.errors import UsageError
 from edgectl_protos.spelling import describe_known
@@ -16,6 +16,8 @@ MAX_BLOCKS = 1_000
 MAX_RUNS = 1_000_000
 MAX_SECONDS = 600.0
 MAX_LEAST_SECONDS = 3_600.0
+MAX_COUNTS = 100
+MAX_COUNTED_RUNS = 100_000
 
 
 def _check(what: str, value: float, *, least: float, most: float) -> None:
@@ -44,6 +46,8 @@ class MeasurementProtocol:
     attempts: int = 1
     cooldown_seconds: float = 0.0
     time_limit_seconds: float = 0.0
+
+    unit: ClassVar[str] = "ms"
 
     def __post_init__(self) -> None:
         _check("warmup_seconds", self.warmup_seconds, least=0, most=MAX_SECONDS)
@@ -75,6 +79,33 @@ class MeasurementProtocol:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class InstructionProtocol:
+    """Instructions for one inference, on an emulated board at one thread: `counts` times the difference of two lengths.
+
+    Each count is what a fresh process of `long_runs` runs executes more than one of `short_runs`, over the difference:
+    loading and the first runs are in both, and cancel out.
+    """
+
+    name: str
+    counts: int
+    short_runs: int
+    long_runs: int
+    time_limit_seconds: float = 0.0
+
+    unit: ClassVar[str] = "insn"
+
+    def __post_init__(self) -> None:
+        _check("counts", self.counts, least=1, most=MAX_COUNTS)
+        _check("short_runs", self.short_runs, least=1, most=MAX_COUNTED_RUNS - 1)
+        _check("long_runs", self.long_runs, least=self.short_runs + 1, most=MAX_COUNTED_RUNS)
+        _check("time_limit_seconds", self.time_limit_seconds, least=0, most=2 * MAX_LEAST_SECONDS)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
 SHORT = MeasurementProtocol(
     "short", warmup_seconds=0.1, warmup_runs=5, blocks=3, block_runs=100, block_seconds=0.1, attempts=2
 )
@@ -88,6 +119,8 @@ STANDARD = MeasurementProtocol(
     attempts=4,
     cooldown_seconds=1.0,
 )
+COUNTED = InstructionProtocol("counted", counts=2, short_runs=2, long_runs=4)
+"""Two counts show whether they are alike; an emulated inference is slow, so the lengths are short."""
 
 _PROTOCOLS = {entry.name: entry for entry in (SHORT, STANDARD)}
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgectl_protos.errors import RunnerError
 from edgectl_protos.metrics import Unavailable
 
 import edgectl
-from edgectl.lab.device_values import BenchmarkResult, DeviceInfo, Evidence, PeriodicAnswer, ProfileAnswer
-from edgectl.lab.measurement import Measurement, summarize
+from edgectl.lab.device_values import (
+    BenchmarkResult,
+    DeviceInfo,
+    Evidence,
+    InstructionCount,
+    InstructionResult,
+    PeriodicAnswer,
+    ProfileAnswer,
+)
+from edgectl.lab.measurement import Attempt, Measurement, MemoryFigures, summarize
 from edgectl.lab.periodic import PeriodicLoad, PeriodicRun
 from edgectl.lab.profile import Profile
-from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.protocol import InstructionProtocol, MeasurementProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 
 
@@ -38,6 +47,58 @@ def benchmark_measurement(
         reference_digest=result.reference_digest,
         unit=result.unit,
     )
+
+
+def counted_measurement(
+    result: InstructionResult, info: DeviceInfo, protocol: InstructionProtocol, choice: RunnerChoice
+) -> Measurement:
+    """One sample for each count; where they are not all alike the quality is degraded, and the reason says how far.
+
+    Raises:
+        RunnerError: there are not as many counts as were asked for, or one that no program can have.
+    """
+    if len(result.counts) != protocol.counts:
+        raise _unusable(f"{len(result.counts)} counts of instructions", f"{protocol.counts}")
+    samples = tuple(instructions_per_inference(count, protocol) for count in result.counts)
+    low, high = min(samples), max(samples)
+    reasons = () if low == high else (f"the counts are not alike: {low:,.1f} to {high:,.1f} instructions",)
+    provenance = _provenance(info, choice, result.evidence, threads=result.threads) | {
+        "protocol": protocol.document(),
+        "counts": [[count.short_instructions, count.long_instructions] for count in result.counts],
+        "undelegated": list(result.undelegated),
+        "dropped_blocks": result.dropped_counts,
+    }
+    return summarize(
+        (Attempt(candidate=tuple((sample,) for sample in samples), reference=(), reasons=reasons),),
+        0,
+        memory=MemoryFigures(result.program_bytes, result.planned_bytes, load_rss_bytes=None, peak_rss_bytes=None),
+        loads_ms=(),
+        device=info.name,
+        bundle_digest=_digest_of(result.evidence),
+        protocol=protocol.name,
+        provenance=provenance,
+        unit=protocol.unit,
+    )
+
+
+def instructions_per_inference(count: InstructionCount, protocol: InstructionProtocol) -> float:
+    """What the long process executed more than the short one, over the difference of their runs.
+
+    Raises:
+        RunnerError: it executed no more.
+    """
+    more = count.long_instructions - count.short_instructions
+    if more <= 0 or count.short_instructions <= 0:
+        raise _unusable(
+            f"{count.short_instructions} instructions in {protocol.short_runs} runs and {count.long_instructions} in "
+            f"{protocol.long_runs}",
+            "more in the longer process",
+        )
+    return more / (protocol.long_runs - protocol.short_runs)
+
+
+def _unusable(seen: str, expected: str) -> RunnerError:
+    return RunnerError(seen, expected=expected, action="count again; see the agent's log on the device")
 
 
 def profile_of(answer: ProfileAnswer, info: DeviceInfo, choice: RunnerChoice) -> Profile:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device measures an inference in, and that nothing else is asked of it: units never mix."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from edgectl_protos.errors import UsageError
+
+from edgectl.lab.device_values import DeviceInfo
+from edgectl.lab.protocol import COUNTED, InstructionProtocol, MeasurementProtocol, protocol
+
+Unit = Literal["ms", "insn"]
+
+
+def choose_unit(info: DeviceInfo, wanted: Unit | None) -> Unit:
+    """The unit to measure in: the wanted one where the device has it, else the device's own.
+
+    A real board gives milliseconds. One whose runner alone is emulated gives instructions. A whole emulated machine
+    gives neither.
+
+    Raises:
+        UsageError: it measures in another unit, or in none.
+    """
+    own: Unit | None = "ms"
+    if info.emulator:
+        own = "insn" if info.emulator.startswith("qemu-user") else None
+    if own is None:
+        raise UsageError(
+            f"{info.name} is a machine that {info.emulator} emulates: it has neither times nor instruction counts",
+            expected="a board, or one whose runner alone is emulated",
+            action="count instructions with --on emulated-pi4 --unit insn, or measure on a real board",
+        )
+    if wanted is None or wanted == own:
+        return own
+    if own == "insn":
+        raise UsageError(
+            f"milliseconds of {info.name}, which {info.emulator} emulates",
+            expected="insn: an emulator's milliseconds say nothing of the board",
+            action="ask for --unit insn, or measure on a real board",
+        )
+    raise UsageError(
+        f"instruction counts of {info.name}, which is no emulated board",
+        expected="ms",
+        action="leave --unit out, or count on one such as emulated-pi4",
+    )
+
+
+def protocol_for(unit: Unit, name: str | None, *, default: str) -> MeasurementProtocol | InstructionProtocol:
+    """The protocol called `name`, `default` where it is None; for instructions there is a single one.
+
+    Raises:
+        UsageError: there is no such protocol, or one is named that says how to time beside instructions.
+    """
+    if unit == "ms":
+        return protocol(name or default)
+    if name is not None:
+        raise UsageError(
+            f"protocol {name[:80]!r} for instruction counts",
+            expected="none: it says how programs are timed",
+            action="leave it out",
+        )
+    return COUNTED
