@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`edgectl bench BUNDLE|NAME --on DEVICE`: latency and memory, measured on the device."""
+"""`edgectl bench BUNDLE|NAME --on DEVICE`: latency and memory, or instructions, measured on the device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from edgectl_protos.errors import DeadlineError, EdgectlError, ExitCode, RunnerError, UsageError
 
-from edgectl.cli.bench_tables import comparison_table, measurement_table, periodic_table, repeats_line, repeats_table
+from edgectl.cli.bench_tables import (
+    comparison_table,
+    figure_text,
+    measurement_table,
+    periodic_table,
+    repeats_line,
+    repeats_table,
+)
 from edgectl.cli.models import active_model, bundle_path, read_bundle, upload
 from edgectl.cli.options import current_paths, on_option, output_option
 from edgectl.cli.output import Output
@@ -23,12 +30,15 @@ from edgectl.cli.text import milliseconds_text, one_line, size_text
 
 if TYPE_CHECKING:
     from edgectl.lab.client import AgentClient
-    from edgectl.lab.device_values import BenchmarkBlock
+    from edgectl.lab.device_values import BenchmarkBlock, InstructionCount
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.periodic import PeriodicLoad, PeriodicWindow
-    from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.protocol import InstructionProtocol, MeasurementProtocol
     from edgectl.lab.repeats import Repeats
     from edgectl.lab.runner_choice import RunnerChoice
+    from edgectl.lab.units import Unit
+
+    AnyProtocol = MeasurementProtocol | InstructionProtocol
 
 _PERIODIC_SECONDS = 10.0
 
@@ -36,6 +46,11 @@ _PERIODIC_SECONDS = 10.0
 @click.command()
 @click.argument("model", metavar="BUNDLE|NAME")
 @on_option()
+@click.option(
+    "--unit",
+    type=click.Choice(["ms", "insn"]),
+    help="Milliseconds, or on an emulated board instructions for one inference.  [default: what the device measures]",
+)
 @click.option("--protocol", "protocol_name", help="short or standard.  [default: standard]")
 @click.option("--time-limit", type=Duration(), help="Break it off after this long, such as 90s.")
 @click.option("--repeat", type=click.IntRange(1, 100), default=1, help="Measure this often, each in fresh processes.")
@@ -49,6 +64,7 @@ def bench(
     *,
     model: str,
     device_name: str,
+    unit: Unit | None,
     protocol_name: str | None,
     time_limit: float | None,
     repeat: int,
@@ -59,7 +75,7 @@ def bench(
     choice: RunnerChoice,
     output: Output,
 ) -> None:
-    """Measure latency and memory on a device.
+    """Measure latency and memory on a device; on an emulated board, count instructions.
 
     A bundle's file is sent first and does not become active; a NAME is the model that is active there.
     With --rate and --deadline it reports missed deadlines, jitter and the longest gap instead.
@@ -67,34 +83,71 @@ def bench(
     load = _periodic_load(rate, deadline, seconds)
     if load is not None:
         given = {"--protocol": protocol_name, "--against": against, "--time-limit": time_limit}
-        given["--repeat"] = repeat if repeat > 1 else None
+        given |= {"--unit": unit, "--repeat": repeat if repeat > 1 else None}
         _refuse_beside_rate([name for name, value in given.items() if value is not None])
     if repeat > 1 and against is not None:
         raise UsageError("--against with --repeat", expected="one of them", action="compare a single measurement")
-    chosen = _protocol(protocol_name, time_limit)
-    earlier = _earlier(against)
+    wanted = _Wanted("ms" if load is not None else unit, protocol_name, time_limit, _earlier(against))
+    wanted.check()
     path = bundle_path(model)
     if path is not None:
         read_bundle(path)
-    with _subject(device_name, model, path) as subject:
+    with _subject(device_name, model, path, wanted) as (subject, protocol):
         if load is not None:
             _drive(subject, load, choice, output)
             return
         title = f"{subject.name} on {device_name}"
         if repeat > 1:
-            repeats = _repeat(subject, chosen, choice, repeat)
+            repeats = _repeat(subject, protocol, choice, repeat)
             output.show(repeats.document(), repeats_table(repeats, title=title), repeats_line(repeats))
             if repeats.failed:
                 raise click.exceptions.Exit(int(ExitCode.PARTIAL))
             return
-        measured = _measure(subject, chosen, choice)
-    if earlier is None:
+        measured = _measure(subject, protocol, choice)
+    if wanted.earlier is None:
         output.show(measured.document(), measurement_table(measured, title=title))
     else:
-        _show_compared(measured, earlier, title=title, against=str(against), output=output)
+        _show_compared(measured, wanted.earlier, title=title, against=str(against), output=output)
 
 
-def _repeat(subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, count: int) -> Repeats:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What was asked for before the device is known, which has a say in the unit."""
+
+    unit: Unit | None
+    protocol_name: str | None
+    time_limit: float | None
+    earlier: dict[str, Any] | None
+
+    def check(self) -> None:
+        """Refuse at once what no device can do."""
+        from edgectl.lab.protocol import protocol
+        from edgectl.lab.units import protocol_for
+
+        if self.time_limit == 0:
+            raise UsageError("--time-limit 0", expected="a time", action="leave it out for none")
+        if self.protocol_name is not None:
+            protocol(self.protocol_name)
+        if self.unit == "insn":
+            protocol_for(self.unit, self.protocol_name, default="standard")
+
+    def on(self, client: AgentClient) -> AnyProtocol:
+        """How it is measured on that device.
+
+        Raises:
+            UsageError: the device measures in another unit, or an earlier measurement is in another.
+        """
+        from edgectl.lab.comparison import check_unit
+        from edgectl.lab.units import choose_unit, protocol_for
+
+        unit = choose_unit(client.info, self.unit)
+        if self.earlier is not None:
+            check_unit(unit, self.earlier)
+        protocol = protocol_for(unit, self.protocol_name, default="standard")
+        return replace(protocol, time_limit_seconds=self.time_limit or 0.0)
+
+
+def _repeat(subject: _Subject, protocol: AnyProtocol, choice: RunnerChoice, count: int) -> Repeats:
     """As many measurements, whatever becomes of each; one that failed is said at once.
 
     Raises:
@@ -135,33 +188,42 @@ class _Subject:
 
 
 @contextmanager
-def _subject(device: str, model: str, path: Path | None) -> Iterator[_Subject]:
+def _subject(device: str, model: str, path: Path | None, wanted: _Wanted) -> Iterator[tuple[_Subject, AnyProtocol]]:
+    """The bundle on the device and how it is measured there, which is settled before anything is sent."""
     from edgectl.lab.devices import open_device
 
     progress = open_progress()
     with open_device(device, paths=current_paths()) as client:
+        protocol = wanted.on(client)
         if path is None:
-            yield _Subject(client, model, active_model(client, model).digest, device, progress)
+            yield _Subject(client, model, active_model(client, model).digest, device, progress), protocol
         else:
             placed = upload(client, path, progress)
-            yield _Subject(client, placed.name, placed.digest, device, progress)
+            yield _Subject(client, placed.name, placed.digest, device, progress), protocol
 
 
-def _measure(subject: _Subject, protocol: MeasurementProtocol, choice: RunnerChoice, *, turn: str = "") -> Measurement:
+def _measure(subject: _Subject, protocol: AnyProtocol, choice: RunnerChoice, *, turn: str = "") -> Measurement:
     from edgectl.cli.live_view import LiveView
+    from edgectl.lab.device_values import BenchmarkBlock
+    from edgectl.lab.protocol import MeasurementProtocol
 
     view = LiveView()
     title = f"measure {subject.name} on {subject.device}{turn}"
-    with subject.timed(), subject.progress.task(title, total=protocol.blocks, unit="blocks") as task:
+    if isinstance(protocol, MeasurementProtocol):
+        total, parts, samples = protocol.blocks, "blocks", "runs"
+    else:
+        total, parts, samples = protocol.counts, "counts", "counts"
+    with subject.timed(), subject.progress.task(title, total=total, unit=parts) as task:
 
-        def show(block: BenchmarkBlock) -> None:
-            # Blocks of a retry do not add up to more than there are in one attempt.
-            done = block.index + (0 if block.reference else 1)
-            task.reach(min(done, protocol.blocks), note=view.note(block))
+        def show(part: BenchmarkBlock | InstructionCount) -> None:
+            if isinstance(part, BenchmarkBlock):
+                # Blocks of a retry do not add up to more than there are in one attempt.
+                task.reach(min(part.index + (0 if part.reference else 1), total), note=view.note(part))
+            else:
+                task.reach(min(part.index + 1, total))
 
         measured = subject.client.benchmark(subject.name, subject.digest, protocol, choice=choice, on_block=show)
-        runs = len(measured.samples)
-        task.reach(protocol.blocks, note=f"p50 {milliseconds_text(measured.p50)} ms over {runs} runs")
+        task.reach(total, note=f"p50 {figure_text(measured.p50, measured.unit)} over {len(measured.samples)} {samples}")
     return measured
 
 
@@ -197,14 +259,6 @@ def _earlier(against: Path | None) -> dict[str, Any] | None:
     from edgectl.lab.comparison import read_measurement
 
     return read_measurement(against)
-
-
-def _protocol(name: str | None, time_limit: float | None) -> MeasurementProtocol:
-    from edgectl.lab.protocol import protocol
-
-    if time_limit == 0:
-        raise UsageError("--time-limit 0", expected="a time", action="leave it out for none")
-    return replace(protocol(name or "standard"), time_limit_seconds=time_limit or 0.0)
 
 
 def _periodic_load(rate: float | None, deadline: float | None, seconds: float | None) -> PeriodicLoad | None:

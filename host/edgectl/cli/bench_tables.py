@@ -17,8 +17,19 @@ if TYPE_CHECKING:
     from edgectl.lab.repeats import Repeats
 
 
+def figure_text(value: float | None, unit: str) -> str:
+    """A measured figure with its unit: `4.213 ms`, `12,865,639 insn`."""
+    if value is None:
+        return "too few samples"
+    if unit != "insn":
+        return f"{milliseconds_text(value)} {unit}"
+    return f"{value:,.0f} {unit}" if value.is_integer() else f"{value:,.1f} {unit}"
+
+
 def measurement_table(measured: Measurement, *, title: str) -> Table:
     """A measurement's figures, one to a row."""
+    if measured.unit == "insn":
+        return _counted_table(measured, title=title)
     unit = measured.unit
     latencies = (("p50", measured.p50), ("p90", measured.p90), ("p95", measured.p95), ("p99", measured.p99))
     low, high = measured.p50_interval
@@ -27,7 +38,7 @@ def measurement_table(measured: Measurement, *, title: str) -> Table:
     return Table(
         ("figure", "value"),
         (
-            *((name, _latency(value, unit)) for name, value in latencies),
+            *((name, figure_text(value, unit)) for name, value in latencies),
             ("p50, 95 % interval", f"{milliseconds_text(low)} to {milliseconds_text(high)} {unit}"),
             *_reference_rows(measured),
             ("cold load", f"{milliseconds_text(measured.load_ms)} ms, median of {len(measured.loads_ms)}"),
@@ -36,6 +47,26 @@ def measurement_table(measured: Measurement, *, title: str) -> Table:
             ("attempts", str(len(measured.attempts))),
             *((("outside the delegate", ", ".join(undelegated)),) if undelegated else ()),
             ("quality", quality),
+        ),
+        title=title,
+    )
+
+
+def _counted_table(measured: Measurement, *, title: str) -> Table:
+    """Instructions for one inference: no times, and no memory but what the program itself states."""
+    low, high = min(measured.samples), max(measured.samples)
+    counts = f"{len(measured.samples)}, " + ("all alike" if low == high else f"{low:,.1f} to {high:,.1f}")
+    device = measured.provenance.get("device", {})
+    undelegated = measured.provenance.get("undelegated")
+    return Table(
+        ("figure", "value"),
+        (
+            ("instructions an inference", figure_text(measured.p50, measured.unit)),
+            ("counts", counts),
+            ("emulated", f"by {device.get('emulator')}, with kernels for {device.get('core')}"),
+            *_memory_rows(measured.memory),
+            *((("outside the delegate", ", ".join(undelegated)),) if undelegated else ()),
+            ("quality", f"{measured.quality}: {measured.quality_reason}" if measured.quality_reason else "ok"),
         ),
         title=title,
     )
@@ -64,8 +95,8 @@ def _repeat_row(number: int, run: Measurement | EdgectlError) -> tuple[str, ...]
         return (str(number), "-", "-", "-", "-", f"failed: {run.seen}")
     return (
         str(number),
-        _latency(run.p50, run.unit),
-        _latency(run.p90, run.unit),
+        figure_text(run.p50, run.unit),
+        figure_text(run.p90, run.unit),
         f"{run.reference.ratio:.4f}" if run.reference else "-",
         str(len(run.attempts)),
         f"{run.quality}: {run.quality_reason}" if run.quality_reason else run.quality,
@@ -110,7 +141,7 @@ def _reference_rows(measured: Measurement) -> tuple[tuple[str, str], ...]:
         return ()
     reference = measured.reference
     return (
-        ("reference model", _latency(reference.p50, measured.unit)),
+        ("reference model", figure_text(reference.p50, measured.unit)),
         ("in units of it", f"{reference.ratio:.4f}"),
     )
 
@@ -121,13 +152,13 @@ def _memory_rows(memory: MemoryFigures) -> tuple[tuple[str, str], ...]:
     return (
         ("program", size_text(memory.program_bytes)),
         ("planned memory", size_text(memory.planned_bytes)),
-        ("resident after load", size_text(memory.load_rss_bytes) + part),
-        ("resident at most", size_text(memory.peak_rss_bytes)),
+        ("resident after load", _resident(memory.load_rss_bytes) + part),
+        ("resident at most", _resident(memory.peak_rss_bytes)),
     )
 
 
-def _latency(value: float | None, unit: str) -> str:
-    return f"{milliseconds_text(value)} {unit}" if value is not None else "too few samples"
+def _resident(size: int | None) -> str:
+    return "unavailable: the emulator's own" if size is None else size_text(size)
 
 
 def _interval(value: float | None) -> str:

@@ -67,12 +67,7 @@ def compare(current: Mapping[str, Any], earlier: Mapping[str, Any]) -> Compariso
     Raises:
         UsageError: their units differ: such figures have no ratio.
     """
-    if current["unit"] != earlier["unit"]:
-        raise UsageError(
-            f"a measurement in {earlier['unit']!r}",
-            expected=f"one in {current['unit']!r}",
-            action="measure both in the same unit",
-        )
+    check_unit(current["unit"], earlier)
     relative = None
     now, before = current["reference"], earlier["reference"]
     if now and before and now["digest"] == before["digest"]:
@@ -84,6 +79,16 @@ def compare(current: Mapping[str, Any], earlier: Mapping[str, Any]) -> Compariso
         distinct=high < before_low or before_high < low,
         warnings=(*circumstances_that_differ(current, earlier), *_degraded(current, earlier)),
     )
+
+
+def check_unit(unit: str, earlier: Mapping[str, Any]) -> None:
+    """Raises `UsageError` where the earlier measurement is in another unit: milliseconds and instructions never mix."""
+    if unit != earlier["unit"]:
+        raise UsageError(
+            f"a measurement in {in_words(earlier['unit'])!r}",
+            expected=f"one in {unit!r}",
+            action="measure both in the same unit",
+        )
 
 
 def circumstances_that_differ(current: Mapping[str, Any], earlier: Mapping[str, Any]) -> tuple[str, ...]:
