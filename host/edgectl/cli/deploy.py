@@ -38,8 +38,10 @@ def deploy(bundle: Path, device_name: str, output: Output) -> None:
             "digest": activation.digest,
             "previous_digest": activation.previous_digest,
             "golden_max_abs_error": activation.golden_max_abs_error,
+            "unchecked_budgets": {entry.budget: entry.reason for entry in activation.unchecked_budgets},
             "device": device_name,
         },
         f"{placed.name} {placed.version} ({activation.digest[:12]}) is active on {device_name}; "
         f"golden outputs within {activation.golden_max_abs_error:.3g}",
+        *(f"not checked: {entry.budget}: {entry.reason}" for entry in activation.unchecked_budgets),
     )

@@ -27,7 +27,8 @@ def device() -> None:
 def list_devices(output: Output) -> None:
     """List the devices of the inventory.
 
-    'local' is always there and not listed.
+    Always there and not listed: 'local', this machine, and 'emulated-TARGET', a board whose runner is emulated here
+    (emulated-pi4; `edgectl targets list` shows the targets).
     """
     from edgectl.fleet.inventory import inventory_of
 
@@ -89,6 +90,8 @@ def show(name: str, output: Output) -> None:
         ("agent", f"{info.agent_version}, {pss} proportional resident"),
         ("runtime", f"{info.runtime}, {', '.join(info.delegates) or 'no delegates'}"),
         ("board", f"{info.cpu_model or 'unknown processor'}, {info.cpu_count} cores, {info.architecture}"),
+        *((("emulated", f"by {info.emulator}: results are the board's, times are not"),) if info.emulator else ()),
+        *((("kernels for", info.core),) if info.core and not info.core.startswith("0x") else ()),
         ("memory", size_text(info.memory_bytes)),
         ("kernel", info.kernel),
         ("can", ", ".join(info.capabilities)),

@@ -85,10 +85,14 @@ def _show(name: str, result: Inference, top: list[tuple[str, float]], output: Ou
     tensors = Table(
         ("output", "is", "values"),
         tuple((str(index), _spec(array), _preview(array)) for index, array in enumerate(result.outputs)),
-        title=f"{name} ({result.digest[:12]}), {result.execute_us:.1f} us",
+        title=f"{name} ({result.digest[:12]}){_time(result.execute_us)}",
     )
     best = Table(("label", ">score"), tuple((label, f"{score:.4g}") for label, score in top))
     output.show(document, tensors, *([best] if top else []))
+
+
+def _time(execute_us: float | None) -> str:
+    return "" if execute_us is None else f", {execute_us:.1f} us"
 
 
 def _output_document(array: Array) -> dict[str, Any]:

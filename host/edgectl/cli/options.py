@@ -29,10 +29,11 @@ _EXTRAS = {
 
 
 def complete_device(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
-    """For the shell: `local` and the names in the inventory."""
+    """For the shell: `local`, the names in the inventory, and the boards that can be emulated."""
+    from edgectl.emulate.user_mode import emulated_names
     from edgectl.fleet.inventory import inventory_of
 
-    names = ["local", *(device.name for device in inventory_of(current_paths()).devices())]
+    names = ["local", *(device.name for device in inventory_of(current_paths()).devices()), *emulated_names()]
     return [name for name in names if name.startswith(incomplete)]
 
 
@@ -44,7 +45,7 @@ def on_option(*, required: bool = True) -> Callable[[Command], Command]:
         metavar="DEVICE",
         shell_complete=complete_device,
         required=required,
-        help="A device of the inventory, or 'local' for an agent that is started on this machine.",
+        help="A device of the inventory, 'local' for this machine, or 'emulated-pi4' and the like.",
     )
 
 

@@ -144,10 +144,9 @@ def _other_side(against: str | None) -> Profile | str | None:
         from edgectl.lab.profile_file import read_profile
 
         return read_profile(path)
-    from edgectl.fleet.inventory import LOCAL_DEVICE, inventory_of
+    from edgectl.lab.devices import check_known
 
-    if against != LOCAL_DEVICE:
-        inventory_of(current_paths()).find(against)
+    check_known(against, current_paths())
     return against
 
 
