@@ -10,7 +10,7 @@ import pytest
 from edgectl.compress.recipe import Recipe
 from edgectl.lab.device_values import Installed
 from edgectl.lab.measurement import Measurement, MemoryFigures
-from edgectl.lab.protocol import SHORT, MeasurementProtocol
+from edgectl.lab.protocol import SHORT, AnyProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.search.evaluator import Evaluation, ProgressCallback
 from edgectl.search.loop import ENDS_THE_SEARCH
@@ -84,7 +84,7 @@ class Stopwatch:
         self.received.append(path.read_bytes())
         return Installed("digits-candidate", "0", "sha256:aa", already_present=False)
 
-    def benchmark(self, name: str, digest: str, protocol: MeasurementProtocol, *, choice: RunnerChoice) -> Measurement:
+    def benchmark(self, name: str, digest: str, protocol: AnyProtocol, *, choice: RunnerChoice) -> Measurement:
         self.choice = choice
         if self._error is not None:
             raise self._error

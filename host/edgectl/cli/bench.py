@@ -33,12 +33,10 @@ if TYPE_CHECKING:
     from edgectl.lab.device_values import BenchmarkBlock, InstructionCount
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.periodic import PeriodicLoad, PeriodicWindow
-    from edgectl.lab.protocol import InstructionProtocol, MeasurementProtocol
+    from edgectl.lab.protocol import AnyProtocol
     from edgectl.lab.repeats import Repeats
     from edgectl.lab.runner_choice import RunnerChoice
     from edgectl.lab.units import Unit
-
-    AnyProtocol = MeasurementProtocol | InstructionProtocol
 
 _PERIODIC_SECONDS = 10.0
 

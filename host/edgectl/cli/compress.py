@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("recipe_path", metavar="RECIPE", type=click.Path(path_type=Path))
 @on_option(required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [default: the recipe's name].")
-@click.option("--protocol", "protocol_name", default="short", show_default=True, help="With --on: short or standard.")
+@click.option("--protocol", "protocol_name", help="With --on: short or standard.  [default: short]")
 @click.option(
     "--allow-undelegated", is_flag=True, help="With --on: time stages although operators run outside the delegate."
 )
@@ -36,14 +36,14 @@ def compress(
     recipe_path: Path,
     device_name: str | None,
     out: Path | None,
-    protocol_name: str,
+    protocol_name: str | None,
     allow_undelegated: bool,
     output: Output,
 ) -> None:
     """Run a recipe: train, prune, distill, quantize, lower.
 
     Leaves NAME-VERSION.edge, model.pte and stages.json in the folder, together at the end. With --on, each stage's
-    program is timed on the device.
+    program is timed on the device, or on an emulated board its instructions are counted.
     """
     require_extra("compile")
     from edgectl.compress.recipe import describe_plan, load_recipe
@@ -56,24 +56,25 @@ def compress(
 
 
 def run_recipe(
-    recipe: Recipe, out: Path, device_name: str | None, protocol_name: str, *, allow_undelegated: bool = False
+    recipe: Recipe, out: Path, device_name: str | None, protocol_name: str | None, *, allow_undelegated: bool = False
 ) -> CompressRun:
     """Run a recipe, on a device where one is named, with progress."""
     from edgectl.cores import CoreLease
-    from edgectl.lab.protocol import protocol
     from edgectl.lab.quiet import timed_job
     from edgectl.lab.runner_choice import RunnerChoice
+    from edgectl.lab.units import choose_unit, protocol_for
     from edgectl.workflows.compress_run import compress as run_stages
 
-    chosen = protocol(protocol_name)
+    protocol_for("ms", protocol_name, default="short")  # a name that no device knows is refused before one is asked
     paths = current_paths()
     with ExitStack() as stack:
         progress = open_progress(stack.enter_context(library_log(paths.cache, environ=os.environ)))
-        client = None
+        client, protocol = None, None
         if device_name is not None:
             from edgectl.lab.devices import open_device
 
             client = stack.enter_context(open_device(device_name, paths=paths))
+            protocol = protocol_for(choose_unit(client.info, None), protocol_name, default="short")
         observer = stack.enter_context(
             StageProgress(progress, after="lower" if client is None else "lower and measure")
         )
@@ -81,7 +82,7 @@ def run_recipe(
             recipe,
             output_dir=out,
             device=client,
-            protocol=chosen if client is not None else None,
+            protocol=protocol,
             observer=observer,
             choice=RunnerChoice(allow_undelegated=allow_undelegated),
             on_figures=observer.figures_known,
@@ -109,9 +110,19 @@ def show_run(run: CompressRun, output: Output) -> None:
 
 
 def stage_table(stages: tuple[StageFigures, ...]) -> Table:
-    """The figures of each stage, `baseline` first."""
+    """The figures of each stage, `baseline` first; what one inference costs in the unit of the device."""
+    counted = any(figures.insn is not None for figures in stages)
     return Table(
-        ("stage", ">accuracy", ">parameters", ">MACs", ">program", ">p50 ms", ">delegated", ">took"),
+        (
+            "stage",
+            ">accuracy",
+            ">parameters",
+            ">MACs",
+            ">program",
+            ">insn" if counted else ">p50 ms",
+            ">delegated",
+            ">took",
+        ),
         tuple(
             (
                 figures.name,
@@ -119,10 +130,14 @@ def stage_table(stages: tuple[StageFigures, ...]) -> Table:
                 f"{figures.parameters:,}",
                 f"{figures.macs:,}",
                 size_text(figures.program_bytes),
-                milliseconds_text(figures.p50_ms),
+                _count_text(figures.insn) if counted else milliseconds_text(figures.p50_ms),
                 f"{figures.delegation.fraction:.1%}",
                 seconds_text(figures.seconds),
             )
             for figures in stages
         ),
     )
+
+
+def _count_text(insn: float | None) -> str:
+    return "-" if insn is None else f"{insn:,.0f}"

@@ -40,7 +40,8 @@ def lower(
     """Lower a model as it is to a bundle.
 
     The function returns a torch.nn.Module, trained already where that matters; the data give its input's shape, its
-    accuracy, golden cases and labels. With --on, the program is timed on the device (short protocol).
+    accuracy, golden cases and labels. With --on, the program is timed on the device (short protocol), or on an emulated
+    board its instructions are counted.
     """
     require_extra("compile")
     from edgectl.compress.recipe import Recipe
@@ -54,7 +55,7 @@ def lower(
         target=target,
         model_arguments=parse_arguments(arguments),
     )
-    show_run(run_recipe(recipe, out or Path(name), device_name, "short"), output)
+    show_run(run_recipe(recipe, out or Path(name), device_name, None), output)
 
 
 def parse_arguments(words: tuple[str, ...]) -> dict[str, int | float | str | bool]:

@@ -58,6 +58,7 @@ class StageProgress:
         """The stage's program is lowered, and timed where there is a device."""
         self._stack.close()
         timed = f", p50 {milliseconds_text(figures.p50_ms)} ms" if figures.p50_ms is not None else ""
+        timed += f", {figures.insn:,.0f} insn" if figures.insn is not None else ""
         size = size_text(figures.program_bytes)
         self._progress.say(f"{figures.name}: program {size}, {figures.delegation.fraction:.1%} delegated{timed}")
         if figures.untimed:
@@ -113,6 +114,8 @@ def trial_text(trial: Trial) -> str:
 def _objective_text(name: str, value: float) -> str:
     if name.endswith("_ms"):
         return f"{name.removesuffix('_ms')} {milliseconds_text(value)} ms"
+    if name == "insn":
+        return f"{value:,.0f} insn"
     if name.endswith("_bytes"):
         return f"{name.removesuffix('_bytes')} {size_text(value)}"
     return f"{name} {value:.2%}" if name == "accuracy" else f"{name} {value:.4g}"

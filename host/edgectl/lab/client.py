@@ -39,7 +39,7 @@ from edgectl.lab.failures import Peer, translated
 from edgectl.lab.measurement import Measurement
 from edgectl.lab.periodic import PeriodicLoad, PeriodicRun, PeriodicWindow
 from edgectl.lab.profile import Profile
-from edgectl.lab.protocol import InstructionProtocol, MeasurementProtocol
+from edgectl.lab.protocol import AnyProtocol, InstructionProtocol
 from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.lab.upload import BundleUpload, Progress
 
@@ -180,7 +180,7 @@ class AgentClient:
         self,
         name: str,
         digest: str,
-        protocol: MeasurementProtocol | InstructionProtocol,
+        protocol: AnyProtocol,
         *,
         choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
         on_block: Callable[[BenchmarkBlock | InstructionCount], object] | None = None,

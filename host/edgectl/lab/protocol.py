@@ -106,6 +106,9 @@ class InstructionProtocol:
         return asdict(self)
 
 
+AnyProtocol = MeasurementProtocol | InstructionProtocol
+"""How a device measures one inference; its `unit` says in what."""
+
 SHORT = MeasurementProtocol(
     "short", warmup_seconds=0.1, warmup_runs=5, blocks=3, block_runs=100, block_seconds=0.1, attempts=2
 )

@@ -8,23 +8,28 @@ from typing import Literal
 from edgectl_protos.errors import UsageError
 
 from edgectl.lab.device_values import DeviceInfo
-from edgectl.lab.protocol import COUNTED, InstructionProtocol, MeasurementProtocol, protocol
+from edgectl.lab.protocol import COUNTED, AnyProtocol, protocol
 
 Unit = Literal["ms", "insn"]
 
 
-def choose_unit(info: DeviceInfo, wanted: Unit | None) -> Unit:
-    """The unit to measure in: the wanted one where the device has it, else the device's own.
+def own_unit(info: DeviceInfo) -> Unit | None:
+    """What a device measures in: milliseconds on a real board, instructions where the runner alone is emulated.
 
-    A real board gives milliseconds. One whose runner alone is emulated gives instructions. A whole emulated machine
-    gives neither.
+    A whole emulated machine measures in neither.
+    """
+    if not info.emulator:
+        return "ms"
+    return "insn" if info.emulator.startswith("qemu-user") else None
+
+
+def choose_unit(info: DeviceInfo, wanted: Unit | None) -> Unit:
+    """The unit to measure in: the device's own, which is the wanted one where one is wanted.
 
     Raises:
         UsageError: it measures in another unit, or in none.
     """
-    own: Unit | None = "ms"
-    if info.emulator:
-        own = "insn" if info.emulator.startswith("qemu-user") else None
+    own = own_unit(info)
     if own is None:
         raise UsageError(
             f"{info.name} is a machine that {info.emulator} emulates: it has neither times nor instruction counts",
@@ -46,7 +51,7 @@ def choose_unit(info: DeviceInfo, wanted: Unit | None) -> Unit:
     )
 
 
-def protocol_for(unit: Unit, name: str | None, *, default: str) -> MeasurementProtocol | InstructionProtocol:
+def protocol_for(unit: Unit, name: str | None, *, default: str) -> AnyProtocol:
     """The protocol called `name`, `default` where it is None; for instructions there is a single one.
 
     Raises:

@@ -17,7 +17,14 @@ from edgectl_protos.errors import EdgectlError, UsageError
 from edgectl_protos.spelling import describe_known
 
 from edgectl.search.evaluator import Json
-from edgectl.search.objectives import STANDARD_OBJECTIVES, Direction, Objective, check_objectives
+from edgectl.search.objectives import (
+    KNOWN_OBJECTIVES,
+    STANDARD_OBJECTIVES,
+    Direction,
+    Objective,
+    check_objectives,
+    measured_unit,
+)
 from edgectl.search.samplers import EvolutionSampler, RandomSampler, Sampler
 from edgectl.search.space import Choice, Dimension, Floats, Integers, SearchSpace
 
@@ -141,6 +148,10 @@ class _Reader:
         self._number(root, "version", default=None, low=VERSION, high=VERSION, whole=True)
         stages = self._stages(root["stages"])
         objectives = self._objectives(root["objectives"]) if "objectives" in root else STANDARD_OBJECTIVES
+        if "protocol" in root and measured_unit(objectives) == "insn":
+            raise self._wrong(
+                ("protocol",), root["protocol"], "none: it says how programs are timed, and insn is counted"
+            )
         space = self._space(root["space"], kinds=[stage.kind for stage in stages])
         sampler = self._sampler(root.get("sampler", {}))
         self._checked(("sampler",), lambda: build_sampler(sampler, space=space, objectives=objectives))
@@ -208,7 +219,7 @@ class _Reader:
         return self._checked(path, lambda: _dimension(name, forms[0], listed, values.get("step")))
 
     def _objectives(self, value: object) -> tuple[Objective, ...]:
-        written = self._mapping(("objectives",), value, known=tuple(o.name for o in STANDARD_OBJECTIVES))
+        written = self._mapping(("objectives",), value, known=tuple(o.name for o in KNOWN_OBJECTIVES))
         directions: dict[str, Direction] = {"maximize": "maximize", "minimize": "minimize"}
         objectives = []
         for name, direction in written.items():

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgectl.search.evaluator import Json
-from edgectl.search.objectives import Direction, Objective, check_objectives, directions_of
+from edgectl.search.objectives import INSTRUCTIONS, Direction, Objective, check_objectives, directions_of
 from edgectl.search.pareto import pareto_indices
 from edgectl.search.trial import Trial, TrialState
 
@@ -145,4 +145,6 @@ def _axis(objective: Objective, values: Sequence[float]) -> Axis:
         return Axis(name, direction, label, "µs" if small else "ms", 1000.0 if small else 1.0, 1 if small else 2)
     if name.endswith("_bytes"):
         return Axis(name, direction, f"{name.removesuffix('_bytes')} size", "KiB", 1 / KIB, 1)
+    if name == INSTRUCTIONS.name:
+        return Axis(name, direction, "instructions", "million", 1e-6, 3)
     return Axis(name, direction, name, "", 1.0, 3)

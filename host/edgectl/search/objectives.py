@@ -31,11 +31,17 @@ STANDARD_OBJECTIVES = (
 )
 
 
+INSTRUCTIONS = Objective("insn", "minimize")
+"""Instructions for one inference, in place of a latency: what an emulated board measures."""
+
+KNOWN_OBJECTIVES = (*STANDARD_OBJECTIVES, INSTRUCTIONS)
+
+
 def check_objectives(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
     """The objectives as a tuple.
 
     Raises:
-        UsageError: there is none, or two share a name.
+        UsageError: there is none, two share a name, or times are to be optimized beside instructions.
     """
     names = [objective.name for objective in objectives]
     if not names:
@@ -43,7 +49,18 @@ def check_objectives(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise UsageError(f"objective {doubled[0]} is given twice", expected="one direction for each objective")
+    if "p50_ms" in names and INSTRUCTIONS.name in names:
+        raise UsageError(
+            "the objectives p50_ms and insn in one study",
+            expected="one of them: no device measures both, and they have no common measure",
+            action="choose insn for an emulated board, p50_ms for a real one",
+        )
     return tuple(objectives)
+
+
+def measured_unit(objectives: Sequence[Objective]) -> Literal["ms", "insn"]:
+    """What a study's candidates are measured in: instructions where it says so, else milliseconds."""
+    return "insn" if any(objective.name == INSTRUCTIONS.name for objective in objectives) else "ms"
 
 
 def directions_of(objectives: Sequence[Objective]) -> tuple[Direction, ...]:

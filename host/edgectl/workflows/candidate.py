@@ -19,11 +19,12 @@ from edgectl_protos.errors import CompileError, UsageError
 
 from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
 from edgectl.lab.measurement import Measurement
-from edgectl.lab.protocol import MeasurementProtocol
+from edgectl.lab.protocol import AnyProtocol
 from edgectl.lab.quiet import TimedJob
 from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.search.configuration import MODEL_PREFIX, SearchConfiguration
 from edgectl.search.evaluator import Evaluation, Json, ProgressCallback
+from edgectl.search.objectives import INSTRUCTIONS
 from edgectl.search.space import Choice, Dimension, Genome, Value
 from edgectl.workflows.compress_run import TimingDevice
 
@@ -71,7 +72,7 @@ class CandidateEvaluator:
         configuration: what stays the same for every candidate.
         build: makes the bundle.
         device: where it is timed.
-        protocol: how it is timed.
+        protocol: how it is measured, and in what unit.
         timed: what a measurement is made within.
         clock: seconds, for the figures.
     """
@@ -82,7 +83,7 @@ class CandidateEvaluator:
         *,
         build: CandidateBuilder,
         device: TimingDevice,
-        protocol: MeasurementProtocol,
+        protocol: AnyProtocol,
         timed: TimedJob = nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -106,13 +107,16 @@ class CandidateEvaluator:
         with self._timed():
             measured = self._device.benchmark(built.name, installed.digest, self._protocol, choice=self._choice)
         seconds = {**built.seconds, "send": sent - begun, "measure": self._clock() - sent}
-        if measured.unit != "ms":
+        if measured.unit != self._protocol.unit:
             # Every candidate would end so: it is the choice of device that is wrong.
             raise UsageError(
-                f"device {measured.device} measures {measured.unit}", expected="ms", action="search on a real device"
+                f"device {measured.device} measures {measured.unit}",
+                expected=self._protocol.unit,
+                action="search on another device",
             )
+        cost = "p50_ms" if measured.unit == "ms" else INSTRUCTIONS.name
         return Evaluation(
-            {"accuracy": built.accuracy, "p50_ms": measured.p50, "program_bytes": float(built.program_bytes)},
+            {"accuracy": built.accuracy, cost: measured.p50, "program_bytes": float(built.program_bytes)},
             _figures(recipe, built, measured, seconds),
         )
 

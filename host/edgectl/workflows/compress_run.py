@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edgectl.compress.data import DataSplits
     from edgectl.compress.pipeline import PipelineObserver, StageResult
     from edgectl.lab.measurement import Measurement
-    from edgectl.lab.protocol import MeasurementProtocol
+    from edgectl.lab.protocol import AnyProtocol
     from edgectl.lab.quiet import TimedJob
     from edgectl.lower.delegation import DelegationReport
     from edgectl.lower.golden import GoldenSet
@@ -50,20 +50,19 @@ class OnDevice(Protocol):
 
 
 class TimingDevice(Protocol):
-    """A device that times programs; `AgentClient` is one."""
+    """A device that measures programs; `AgentClient` is one."""
 
     def put_bundle(self, path: Path) -> OnDevice: ...
 
-    def benchmark(
-        self, name: str, digest: str, protocol: MeasurementProtocol, *, choice: RunnerChoice
-    ) -> Measurement: ...
+    def benchmark(self, name: str, digest: str, protocol: AnyProtocol, *, choice: RunnerChoice) -> Measurement: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
     """What came of a stage; `seconds` is training and lowering.
 
-    `p50_ms` is None without a device, and where the device would not time the program; `untimed` then says why.
+    `p50_ms` is None without a device, and where the device would not time the program; `untimed` then says why. An
+    emulated board counts instructions for one inference instead: `insn`, None everywhere else.
     """
 
     name: str
@@ -76,6 +75,7 @@ class StageFigures:
     seconds: float
     notes: tuple[str, ...] = ()
     untimed: str = ""
+    insn: float | None = None
 
     def document(self) -> dict[str, Any]:
         return {
@@ -85,6 +85,7 @@ class StageFigures:
             "macs": self.macs,
             "program_bytes": self.program_bytes,
             "p50_ms": self.p50_ms,
+            "insn": self.insn,
             "delegated_fraction": self.delegation.fraction,
             "delegated": dict(self.delegation.delegated),
             "undelegated": dict(self.delegation.undelegated),
@@ -110,7 +111,7 @@ def compress(
     *,
     output_dir: Path,
     device: TimingDevice | None,
-    protocol: MeasurementProtocol | None,
+    protocol: AnyProtocol | None,
     observer: PipelineObserver,
     choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
     on_figures: Callable[[StageFigures], None] = lambda _: None,
@@ -168,7 +169,7 @@ class _Timing:
     """Where and how stages are timed."""
 
     device: TimingDevice
-    protocol: MeasurementProtocol
+    protocol: AnyProtocol
     choice: RunnerChoice
     timed: TimedJob
 
@@ -278,7 +279,7 @@ class _Run:
         except UndelegatedError as error:
             return replace(figures, untimed=error.seen)
         self._measurements.append(measured)
-        return replace(figures, p50_ms=measured.p50)
+        return replace(figures, insn=measured.p50) if measured.unit == "insn" else replace(figures, p50_ms=measured.p50)
 
 
 def _figures(result: StageResult, program: LoweredProgram) -> StageFigures:
@@ -298,7 +299,7 @@ def _figures(result: StageResult, program: LoweredProgram) -> StageFigures:
 def _without_times(figures: StageFigures) -> dict[str, Any]:
     """Times differ from run to run: in the bundle they would give equal programs different digests."""
     document = figures.document()
-    return {key: value for key, value in document.items() if key not in ("p50_ms", "seconds", "untimed")}
+    return {key: value for key, value in document.items() if key not in ("p50_ms", "insn", "seconds", "untimed")}
 
 
 def _versions() -> dict[str, str]:

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgectl_protos.errors import UsageError
+
 from edgectl.cores import NEVER_PAUSED, Work
-from edgectl.lab.protocol import protocol
+from edgectl.lab.protocol import AnyProtocol
 from edgectl.lab.quiet import TimedJob
+from edgectl.lab.units import own_unit, protocol_for
 from edgectl.search.configuration import SearchConfiguration, build_sampler
 from edgectl.search.evaluator import Json
 from edgectl.search.front import Front, build_front, front_document
 from edgectl.search.loop import SearchObserver, run_search
+from edgectl.search.objectives import measured_unit
 from edgectl.search.study import Study
 from edgectl.workflows.candidate import CandidateEvaluator
 from edgectl.workflows.candidate_build import RecipeBuilder
@@ -56,13 +60,14 @@ def search(
     pause, and each candidate is measured within `timed`.
 
     Raises:
-        UsageError: the study there was made with another configuration or on another device, or is damaged.
+        UsageError: the study there was made with another configuration or on another device, or is damaged; or the
+            device does not measure in the unit that the study optimizes.
         EdgectlError: see `run_search`.
     """
     settings = configuration.comparable_settings(device=_board(client.info))
     builder = RecipeBuilder(configuration.data, validation=configuration.validation, seed=configuration.seed, work=work)
     evaluator = CandidateEvaluator(
-        configuration, build=builder, device=client, protocol=protocol(configuration.protocol), timed=timed
+        configuration, build=builder, device=client, protocol=study_protocol(configuration, client.info), timed=timed
     )
     with output_folder(output_dir):
         study = Study.open(
@@ -83,6 +88,23 @@ def search(
         )
     front = build_front(outcome.trials, configuration.objectives, name=configuration.name)
     return FoundFront(front, outcome.exhausted, outcome.message)
+
+
+def study_protocol(configuration: SearchConfiguration, info: DeviceInfo) -> AnyProtocol:
+    """How the device measures candidates.
+
+    Raises:
+        UsageError: it measures in another unit than the study optimizes: times and instructions never mix.
+    """
+    unit, own = measured_unit(configuration.objectives), own_unit(info)
+    if own != unit:
+        emulated = f", which {info.emulator} emulates," if info.emulator else ""
+        raise UsageError(
+            f"device {info.name}{emulated} measures {own or 'neither ms nor insn'}",
+            expected=f"one that measures {unit}, as the study {configuration.name} optimizes",
+            action="search on another device, or put the other of p50_ms and insn among the objectives",
+        )
+    return protocol_for(unit, configuration.protocol if unit == "ms" else None, default="short")
 
 
 def _board(info: DeviceInfo) -> dict[str, Json]:
