@@ -67,13 +67,20 @@ class RunningAgent:
 
 @contextlib.contextmanager
 def running_agent(
-    state: Path, *arguments: str, device: str = "board", listen: str | None = "127.0.0.1:0", python: Sequence[str] = ()
+    state: Path,
+    *arguments: str,
+    device: str = "board",
+    listen: str | None = "127.0.0.1:0",
+    python: Sequence[str] = (),
+    program: Sequence[str | Path] = (),
 ) -> Iterator[RunningAgent]:
     """`edge-agent run` on a free port; gone, with its runners, at the end. Its log is `log_of(state)`.
 
-    `listen` None is `--no-grpc`; `python` are options of the interpreter.
+    `listen` None is `--no-grpc`; `python` are options of the interpreter; `program` starts another agent than this
+    environment's.
     """
-    command = [sys.executable, *python, "-m", "edgectl_agent", "run", "--state", str(state), "--device", device]
+    started = [str(part) for part in program] or [sys.executable, *python, "-m", "edgectl_agent"]
+    command = [*started, "run", "--state", str(state), "--device", device]
     command += ["--no-grpc"] if listen is None else ["--listen", listen]
     command += arguments
     with log_of(state).open("ab") as log, _process(command, stdout=subprocess.PIPE, stderr=log) as process:

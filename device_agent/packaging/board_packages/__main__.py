@@ -38,6 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgectlError as error:
         sys.stderr.write(f"board_packages: {error.code}: {error.message}\n")
         return int(error.exit_code)
+    except OSError as error:
+        sys.stderr.write(f"board_packages: {error}\n")
+        return 1
     return 0
 
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +42,11 @@ def make_runner(place: Workplace, architecture: Architecture, committed: Committ
     Raises:
         StateError: it cannot be built here, or its libraries are not the committed ones.
     """
-    sdk = unpack_sdk(architecture, committed.sdk, build=place.build)
     names = sorted(committed.libraries[architecture.name])
     sources = place.root / "device_agent" / "runner"
-    runner = build_runner(architecture, sdk, libraries=names, sources=sources, build=place.build)
+    with _alone(place.build / architecture.name):
+        sdk = unpack_sdk(architecture, committed.sdk, build=place.build)
+        runner = build_runner(architecture, sdk, libraries=names, sources=sources, build=place.build)
     check_libraries(committed, architecture.name, {path.name: path.stat().st_size for path in runner.libraries})
     return runner, sdk
 
@@ -118,6 +122,15 @@ def _distributions(requirements: Path, architecture: Architecture, *, build: Pat
         wheels = fetch_distributions(requirements, architecture, python=python, build=build)
         found |= {member.path: member for member in distribution_members(wheels, python=python)}
     return list(found.values())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two builds at once would compile into each other's files: the second waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _publish(folder: Path, name: str, content: bytes, *, replacing: str) -> Path:

@@ -16,7 +16,7 @@ from board_packages.archive import Member
 from board_packages.tools import run_tool
 
 # Of use to a type checker or a C compiler alone.
-_LEFT_OUT = (".pyi", ".pyx", ".pxd", ".h")
+_LEFT_OUT = (".pyi", ".pyx", ".pxd", ".h", ".cc")
 # Every name of what Debian 12 can load: pip compares names, it does not order them.
 _PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 _EVERY_PYTHON = ("-none-any.whl", "-abi3-")

@@ -38,7 +38,8 @@ def build_runner(
         StateError: a tool is missing, or the sources do not compile.
     """
     folder = build / architecture.name
-    compiled = _compile(architecture, sdk, sources=sources, build=folder / "cmake")
+    # CMake remembers where it found the SDK's libraries: another SDK is compiled against in another folder.
+    compiled = _compile(architecture, sdk, sources=sources, build=folder / f"cmake-{sdk.package.parent.name}")
     stripped = folder / "edge-runner.stripped"
     run_tool([f"{architecture.triplet}-strip", "-o", stripped, compiled])
     program = folder / "bin" / "edge-runner"
