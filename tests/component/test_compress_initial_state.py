@@ -66,8 +66,8 @@ def test_model_is_built_from_the_recipes_seed_and_arguments(splits: DataSplits) 
         (recipe("number"), CompileError, "returned a int"),
         (recipe("build", widht=5), CompileError, "unexpected keyword argument 'widht'"),
         (recipe("Sorting"), CompileError, "Sorting cannot be exported"),
-        (recipe("wide"), CompileError, "does not take an item of the data, float32 [1, 4]: RuntimeError: mat1"),
-        (recipe("Leaving"), CompileError, "Leaving does not take an item of the data, float32 [1, 4]: SystemExit: 3"),
+        (recipe("wide"), CompileError, "does not take its example inputs (float32 [1, 4]): RuntimeError: mat1"),
+        (recipe("Leaving"), CompileError, "Leaving does not take its example inputs (float32 [1, 4])"),
     ],
     ids=["missing", "no module", "wrong argument", "control flow on values", "other shape", "exit"],
 )

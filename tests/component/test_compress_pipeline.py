@@ -8,9 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from edgectl.compress import distill as distillation
-from edgectl.compress.data import DataSplits
-from edgectl.compress.distill import DistillationLoss
+from edgectl.compress.data.feeds import Batch, SplitFeed, TrainingFeed
+from edgectl.compress.data.splits import DataSplits
 from edgectl.compress.materialize import materialize, predict
 from edgectl.compress.pipeline import SilentObserver, StageResult, run_stages, state_of
 from edgectl.compress.stages import (
@@ -23,6 +22,9 @@ from edgectl.compress.stages import (
     name_stages,
 )
 from edgectl.compress.state import ModelState
+from edgectl.compress.training import distill as distillation
+from edgectl.compress.training.distill import DistillationLoss, Teacher
+from edgectl.cores import NEVER_PAUSED, Work
 from edgectl_protos.errors import CompileError, InputError, UsageError
 from torch import nn
 from torch.nn import functional
@@ -68,15 +70,16 @@ def full_run() -> tuple[StageResult, ...]:
 def test_every_stage_is_measured_by_itself() -> None:
     baseline, trained, pruned, distilled, quantized = full_run()
     assert [result.name for result in full_run()] == ["baseline", "finetune", "prune", "distill", "quantize"]
-    assert trained.accuracy > baseline.accuracy + 0.3
+    assert trained.metrics["accuracy"] > baseline.metrics["accuracy"] + 0.3
     assert (trained.parameters, trained.macs) == (baseline.parameters, baseline.macs)
     assert pruned.macs <= 0.5 * trained.macs
     assert pruned.parameters < trained.parameters
     assert (distilled.parameters, distilled.macs) == (pruned.parameters, pruned.macs)
-    assert distilled.accuracy >= pruned.accuracy
-    assert distilled.accuracy > 0.8
-    assert abs(quantized.accuracy - distilled.accuracy) <= 0.05
+    assert distilled.metrics["accuracy"] >= pruned.metrics["accuracy"]
+    assert distilled.metrics["accuracy"] > 0.8
+    assert abs(quantized.metrics["accuracy"] - distilled.metrics["accuracy"]) <= 0.05
     for result in full_run():
+        assert result.correct is not None
         assert result.correct.dtype == np.bool_
         assert result.correct.shape == (100,)
         assert result.accuracy == pytest.approx(result.correct.mean())
@@ -116,11 +119,13 @@ def test_training_leaves_the_state_before_it_untouched() -> None:
 
 def test_teacher_is_the_trained_model_before_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[ModelState] = []
-    monkeypatch.setattr(
-        distillation,
-        "predict",
-        lambda state, inputs, **rest: asked.append(state) or predict(state, inputs, **rest),  # type: ignore[func-returns-value]
-    )
+
+    class Watched(Teacher):
+        def __init__(self, state: ModelState, feed: TrainingFeed, *, work: Work = NEVER_PAUSED) -> None:
+            asked.append(state)
+            super().__init__(state, feed, work=work)
+
+    monkeypatch.setattr(distillation, "Teacher", Watched)
     results = list(run_stages(chain(), splits(), stages(TRAIN, PRUNE, DISTILL), seed=0, observer=SilentObserver()))
     assert asked == [results[1].state]
 
@@ -167,13 +172,16 @@ def test_trained_float_graph_materializes_in_eval_mode() -> None:
 
 
 def test_distillation_loss_is_hintons() -> None:
-    generator = torch.Generator().manual_seed(1)
-    teacher, student = torch.randn(4, 3, generator=generator), torch.randn(2, 3, generator=generator)
-    rows, targets = torch.tensor([3, 1]), torch.tensor([0, 2])
-    seen = DistillationLoss(teacher, temperature=2.0, alpha=0.25)(student, targets, rows)
+    state, data = chain(), splits()
+    feed = SplitFeed(data)
+    student = torch.randn(2, CLASSES, generator=torch.Generator().manual_seed(1))
+    rows = torch.tensor([3, 1])
+    batch = Batch((data.train_inputs[rows],), data.train_targets[rows], rows)
+    teacher = predict(state, data.train_inputs)
+    seen = DistillationLoss(Teacher(state, feed), feed, temperature=2.0, alpha=0.25)(student, batch)
     wanted, given = (teacher[rows] / 2).softmax(1), (student / 2).softmax(1)
     divergence = (wanted * (wanted / given).log()).sum(1).mean()
-    expected = 0.25 * 4 * divergence + 0.75 * functional.cross_entropy(student, targets)
+    expected = 0.25 * 4 * divergence + 0.75 * functional.cross_entropy(student, batch.targets)
     assert torch.allclose(seen, expected, atol=1e-6)
 
 

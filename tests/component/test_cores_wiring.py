@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 from edgectl.compress.data import DataSplits
-from edgectl.compress.pipeline import SilentObserver, run_stages, stage_steps, state_of
+from edgectl.compress.pipeline import SilentObserver, run_stages, split_sources, stage_steps, state_of
 from edgectl.compress.recipe import parse_recipe
 from edgectl.compress.stages import Distill, Finetune, Quantize, name_stages
 from edgectl.cores import CoreLease
@@ -85,8 +85,8 @@ def test_stages_breathe_at_every_step_and_hold_nothing_between_them(tmp_path: Pa
         after - before for before, after in zip([0, *breaths], breaths, strict=False)
     )
     assert baseline >= 1
-    assert finetune >= 1 + stage_steps(plan[0], data) == 9
-    assert distill >= 1 + stage_steps(plan[1], data) == 13
+    assert finetune >= 1 + stage_steps(plan[0], split_sources(data)) == 9
+    assert distill >= 1 + stage_steps(plan[1], split_sources(data)) == 13
     assert quantize >= 3
     assert {"finetune stage", "distill stage", "quantize stage", "training"} <= set(work.doing)
 

@@ -47,9 +47,8 @@ class StageProgress:
     def stage_finished(self, result: StageResult) -> None:
         self._stack.close()
         self._task = None
-        self._progress.say(
-            f"{result.name}: accuracy {result.accuracy:.2%}, {result.parameters:,} parameters, {result.macs:,} MACs"
-        )
+        judged = "".join(f"{metric_text(name, value)}, " for name, value in result.metrics.items())
+        self._progress.say(f"{result.name}: {judged}{result.parameters:,} parameters, {result.macs:,} MACs")
         for note in result.notes:
             self._progress.say(f"{result.name}: {note}")
         self._stack.enter_context(self._progress.task(f"{result.name}: {self._after}"))
@@ -63,6 +62,11 @@ class StageProgress:
         self._progress.say(f"{figures.name}: program {size}, {figures.delegation.fraction:.1%} delegated{timed}")
         if figures.untimed:
             self._progress.say(f"{figures.name}: not timed: {figures.untimed}")
+
+
+def metric_text(name: str, value: float) -> str:
+    """`accuracy 97.50%`; what is no share is shown as a number."""
+    return f"{name} {value:.2%}" if 0 <= value <= 1 else f"{name} {value:.4g}"
 
 
 class SearchProgress:

@@ -188,10 +188,10 @@ class _StepCounter:
 
 
 def _cross_validate(recipe: Recipe, settings: DemoSettings, progress: Progress, work: Work) -> tuple[Fold, ...]:
-    from edgectl.compress.pipeline import stage_steps
+    from edgectl.compress.pipeline import split_sources, stage_steps
 
     data = [load_fold(index, seed=settings.seed) for index in range(settings.folds)]
-    steps = sum(stage_steps(stage, fold) for stage in recipe.stages for fold in data)
+    steps = sum(stage_steps(stage, sources) for sources in map(split_sources, data) for stage in recipe.stages)
     folds = []
     with progress.task("train and compress", total=steps) as task:
         for number, fold in enumerate(data, start=1):

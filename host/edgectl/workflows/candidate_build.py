@@ -86,7 +86,7 @@ class RecipeBuilder:
         return BuiltCandidate(
             bundle=bundle,
             name=name,
-            accuracy=last.accuracy,
+            accuracy=last.metrics["accuracy"],
             parameters=last.parameters,
             macs=last.macs,
             program_bytes=len(program.data),

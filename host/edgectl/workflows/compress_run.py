@@ -285,7 +285,7 @@ class _Run:
 def _figures(result: StageResult, program: LoweredProgram) -> StageFigures:
     return StageFigures(
         name=result.name,
-        accuracy=result.accuracy,
+        accuracy=result.metrics["accuracy"],
         parameters=result.parameters,
         macs=result.macs,
         program_bytes=len(program.data),

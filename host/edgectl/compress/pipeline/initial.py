@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a user's model to the state that the first stage gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from edgectl_protos.errors import CompileError
+from torch import nn
+
+from edgectl.compress.carrier import export_model, output_tensors
+from edgectl.compress.data.example import Example, Signature
+from edgectl.compress.data.splits import DataSplits
+from edgectl.compress.entry_points import call_entry_point, load_entry_point
+from edgectl.compress.recipe import Recipe
+from edgectl.compress.sparse.torch_masks import masks_of
+from edgectl.compress.state import ModelState
+
+
+def initial_state(recipe: Recipe, data: DataSplits) -> ModelState:
+    """Build the recipe's model, seeded, and export it.
+
+    Raises:
+        UsageError: there is no such entry point.
+        CompileError: it fails, returns no module, gives no [N, classes] logits, or cannot be exported.
+    """
+    function = load_entry_point(recipe.model)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.seed)
+        module = call_entry_point(function, recipe.model, recipe.model_arguments, failure=CompileError)
+    if not isinstance(module, nn.Module):
+        raise CompileError(f"{recipe.model} returned a {type(module).__name__}", expected="a torch.nn.Module")
+    return state_of(module, data)
+
+
+def state_of(module: nn.Module, data: DataSplits) -> ModelState:
+    """The state of a model for these data, before any stage.
+
+    Raises:
+        CompileError: it does not take an item, cannot be exported, or does not give one row of logits per item.
+    """
+    state, _, _ = exported_state(module, (data.test_inputs[:1].clone(),))
+    with torch.no_grad():
+        outputs = output_tensors(state.graph(*state.example_inputs))
+    shape = list(outputs[0].shape) if outputs else []
+    if shape != [1, len(data.labels)]:
+        raise CompileError(
+            f"the model gives {shape} for one item",
+            expected=f"[1, {len(data.labels)}], a logit for each label",
+        )
+    return state
+
+
+def exported_state(
+    module: nn.Module, example_inputs: Sequence[Any], example_kwargs: Mapping[str, Any] | None = None
+) -> tuple[ModelState, Example, tuple[str, ...]]:
+    """The state of any model, how it is called, and what there is to say about its export.
+
+    `torch.nn.utils.prune` masks become masks of the state.
+
+    Raises:
+        CompileError: weights are not finite; it does not take its example; or it cannot be exported.
+    """
+    _check_weights(module)
+    plain, masks = masks_of(module)
+    keywords = dict(example_kwargs or {})
+    carrier = export_model(plain, tuple(example_inputs), keywords)
+    known = dict(carrier.graph.named_parameters())
+    state = ModelState(
+        carrier.graph,
+        carrier.example_inputs,
+        dynamic_batch=carrier.dynamic_batch,
+        masks={name: mask for name, mask in masks.items() if name in known},
+    )
+    return state, Example.of(state, Signature(len(example_inputs), tuple(keywords))), carrier.notes
+
+
+def _check_weights(module: nn.Module) -> None:
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+            raise CompileError(
+                f"{name} holds NaN", expected="finite weights", action="give a model that was trained without diverging"
+            )
