@@ -25,12 +25,10 @@ from edgectl.fleet.names import device_server_name
 from edgectl.lab import convert, convert_measure, results
 from edgectl.lab.device_values import (
     Activation,
-    BenchmarkBlock,
     BenchmarkResult,
     DeviceInfo,
     Inference,
     Installed,
-    InstructionCount,
     InstructionResult,
     PeriodicAnswer,
     RolledBack,
@@ -183,11 +181,12 @@ class AgentClient:
         protocol: AnyProtocol,
         *,
         choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
-        on_block: Callable[[BenchmarkBlock | InstructionCount], object] | None = None,
+        on_block: Callable[[Any], object] | None = None,
     ) -> Measurement:
         """Measure a bundle on the device in fresh processes; an empty `digest` is the active bundle.
 
-        The protocol decides the unit: milliseconds, or on an emulated board instructions.
+        The protocol decides the unit: milliseconds, or on an emulated board instructions; then `on_block` gets each
+        `InstructionCount` in place of each `BenchmarkBlock`.
 
         Samples arrive a block at a time, after the block has been timed. A host that is too slow for them, or an
         `on_block` that is, misses blocks and slows nothing: the result has every sample.
@@ -214,7 +213,7 @@ class AgentClient:
         digest: str,
         protocol: InstructionProtocol,
         choice: RunnerChoice,
-        on_count: Callable[[InstructionCount], object] | None,
+        on_count: Callable[[Any], object] | None,
     ) -> Measurement:
         info = self._greet()
         deadline = protocol.time_limit_seconds or self._deadlines.benchmark
