@@ -61,7 +61,7 @@ def _compile(architecture: Architecture, sdk: UnpackedSdk, *, sources: Path, bui
     scripts = Path(sys.executable).parent
     cmake = scripts / "cmake"
     mapped = " ".join(
-        f"-ffile-prefix-map={path}={name}"
+        f'"-ffile-prefix-map={path}={name}"'
         for path, name in (
             (build.resolve(), "build"),
             (sources.resolve(), "runner"),
