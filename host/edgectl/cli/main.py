@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, CommandEntry] = {
         ("infer", "edgectl.cli.infer", "infer", "Run a model on a device over .npy inputs."),
         ("search", "edgectl.cli.search", "search", "Search for models, each one timed on a device."),
         ("device", "edgectl.cli.device", "device", "List, add, remove and show devices."),
+        ("qemu", "edgectl.cli.qemu", "qemu", "Emulate whole boards as devices."),
         ("telemetry", "edgectl.cli.telemetry", "telemetry", "Read what devices report."),
         ("targets", "edgectl.cli.targets", "targets", "Show the targets a model can be lowered for."),
         ("completion", "edgectl.cli.completion", "completion", "Print the completion script of a shell."),

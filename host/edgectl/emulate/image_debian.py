@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Debian part of an emulated machine: packages for arm64 unpacked, nothing of them run, what no board needs left out.
+"""The Debian part of an emulated machine: packages for arm64 unpacked, nothing of them run, no more than a board needs.
 
 mmdebstrap fetches and verifies them. As root it works as it is; any other user needs no right and no setting of the
 system for this, since nothing is installed: packages are only unpacked.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's virtual environment in the guest's file system: wheels for aarch64, put where pip on the board puts them."""
+"""The agent's environment in the guest's file system: wheels for aarch64, put where pip on the board puts them."""
 
 from __future__ import annotations
 

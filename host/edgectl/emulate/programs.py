@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs of this machine that emulation needs: found, or named with the package that brings them; run to their end."""
+"""Programs of this machine that emulation needs: found, or named with their packages; run to their end."""
 
 from __future__ import annotations
 
