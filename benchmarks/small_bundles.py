@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import torch
 from edgectl.compress.carrier import export_model
-from edgectl.compress.state import ModelState, Quantization
+from edgectl.compress.quantize import calibrate
+from edgectl.compress.stages import Quantize
+from edgectl.compress.state import ModelState
 from edgectl.lower.bundle import write_bundle
 from edgectl.lower.golden import GoldenSet, make_golden
 from edgectl.lower.program import LoweredProgram, lower
@@ -82,7 +84,7 @@ def small_program(kind: str) -> SmallProgram:
         module, items = build().eval(), torch.randn(16, 1, 16, 16)
     state = ModelState(export_model(module, (items[:1],)).graph, (items[:1],))
     if quantized:
-        state = replace(state, quantization=Quantization("static_int8", items), cache={})
+        state = calibrate(state, Quantize("int8"), [items], generator=torch.Generator().manual_seed(7))
     return SmallProgram(kind, lower(state), make_golden(state, items))
 
 

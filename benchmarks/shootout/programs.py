@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from edgectl.compress.carrier import export_model
-from edgectl.compress.state import Edit, ModelState, Quantization
+from edgectl.compress.quantize import calibrate
+from edgectl.compress.stages import Quantize
+from edgectl.compress.state import ModelState
 from edgectl.lower.program import lower
 
 from shootout.models import load
@@ -21,7 +23,7 @@ def main() -> None:
     state = ModelState(export_model(load(assets), example).graph, example)
     if precision == "int8":
         calibration = torch.from_numpy(np.load(assets / "calibration.npy"))
-        state = state.quantized(Quantization("static_int8", calibration), Edit("quantize", {}, "int8"))
+        state = calibrate(state, Quantize("int8"), [calibration], generator=torch.Generator().manual_seed(0))
     program = lower(state)
     (folder / f"{precision}.pte").write_bytes(program.data)
     outside = program.delegation.undelegated

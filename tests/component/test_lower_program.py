@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from edgectl.compress.carrier import export_model
-from edgectl.compress.state import ModelState, Quantization
+from edgectl.compress.quantize import calibrate
+from edgectl.compress.stages import Quantize
+from edgectl.compress.state import ModelState
 from edgectl.lower.check import check_outputs
 from edgectl.lower.golden import make_golden
 from edgectl.lower.program import LoweredProgram, lower, lower_graph
@@ -72,7 +74,9 @@ def state_of(module: nn.Module, *, quantized: bool = False) -> ModelState:
         for parameter in module.parameters():
             nn.init.normal_(parameter, std=0.3)
     state = ModelState(export_model(module, (ITEMS[:1],)).graph, (ITEMS[:1],))
-    return dataclasses.replace(state, quantization=Quantization("static_int8", ITEMS), cache={}) if quantized else state
+    return (
+        calibrate(state, Quantize("int8"), [ITEMS], generator=torch.Generator().manual_seed(0)) if quantized else state
+    )
 
 
 @pytest.mark.parametrize("quantized", [False, True])

@@ -14,6 +14,7 @@ from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.delegation import DelegationReport, delegation_of
 from edgectl.lower.program import TENSOR, Program, compile_error, library_noise_silenced, tensor_spec
 from edgectl.lower.program_memory import program_memory
+from edgectl.lower.quick import quick_lowering
 from edgectl.lower.reasons import partition_reasons
 
 if TYPE_CHECKING:
@@ -122,12 +123,31 @@ def _rewritten(exported: ExportedProgram, work: Work) -> ExportedProgram:
 def _lowered(
     exported: ExportedProgram, work: Work, *, delegate: bool
 ) -> tuple[bytes, DelegationReport, tuple[str, ...]]:
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
+    """Lower quickly; should that fail, as slowly as the libraries do it, and let that decide."""
     work.breathe()
+    try:
+        with quick_lowering():
+            return _emitted(exported, work, delegate=delegate, verified=False)
+    except KeyboardInterrupt:
+        raise
+    except Exception:  # noqa: BLE001 - whatever the reason, the libraries' own way has the last word
+        work.breathe()
+        return _emitted(exported, work, delegate=delegate, verified=True)
+
+
+def _emitted(
+    exported: ExportedProgram, work: Work, *, delegate: bool, verified: bool
+) -> tuple[bytes, DelegationReport, tuple[str, ...]]:
+    import executorch.kernels.quantized  # noqa: F401 - so that a quantize outside the delegate has a kernel
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
     with partition_reasons() as reasons:
-        edge = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()] if delegate else [])
+        edge = to_edge_transform_and_lower(
+            exported,
+            partitioner=[XnnpackPartitioner()] if delegate else [],
+            compile_config=EdgeCompileConfig(_check_ir_validity=verified),
+        )
     report, delegates = delegation_of(edge.exported_program(), reasons)  # to_executorch rewrites it in place
     work.breathe()
     return bytes(edge.to_executorch().buffer), report, delegates

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,8 +43,8 @@ class GoldenSet:
     tolerance: Tolerance
 
 
-def make_golden(state: ModelState, inputs: torch.Tensor) -> GoldenSet:
-    """Golden cases for the first rows of `inputs` (float32 [N, ...], held-out items), one case each.
+def make_golden(state: ModelState, inputs: torch.Tensor | Sequence[tuple[torch.Tensor, ...]]) -> GoldenSet:
+    """Golden cases, one each, for the first rows of `inputs` (float32 [N, ...], held-out items), or tuples of inputs.
 
     Raises:
         CompileError: there are no rows, or the model gives a number that is not finite.
@@ -53,15 +54,15 @@ def make_golden(state: ModelState, inputs: torch.Tensor) -> GoldenSet:
     return golden_of_graph(materialize(state), inputs[:GOLDEN_CASES])
 
 
-def golden_of_graph(graph: fx.GraphModule, inputs: torch.Tensor) -> GoldenSet:
-    """Golden cases for every row of `inputs`, from a graph that takes batch 1.
+def golden_of_graph(graph: fx.GraphModule, inputs: torch.Tensor | Sequence[tuple[torch.Tensor, ...]]) -> GoldenSet:
+    """Golden cases for every row of `inputs`, or for each tuple of inputs, from a graph that takes batch 1.
 
     Raises:
         CompileError: see `make_golden`.
     """
     if len(inputs) == 0:
         raise CompileError("no items for golden cases", expected="at least one test item")
-    cases = tuple(_case(graph, inputs[index : index + 1]) for index in range(len(inputs)))
+    cases = tuple(_case(graph, call) for call in _calls(inputs))
     peak = max(float(np.max(np.abs(output))) for case in cases for output in case.outputs)
     return GoldenSet(cases, _tolerance(graph, peak))
 
@@ -73,12 +74,21 @@ def npy_bytes(array: Array) -> bytes:
     return stream.getvalue()
 
 
-def _case(graph: fx.GraphModule, item: torch.Tensor) -> GoldenTensors:
+def _calls(inputs: torch.Tensor | Sequence[tuple[torch.Tensor, ...]]) -> list[tuple[torch.Tensor, ...]]:
     import torch
 
+    if isinstance(inputs, torch.Tensor):
+        return [(inputs[index : index + 1],) for index in range(len(inputs))]
+    return list(inputs)
+
+
+def _case(graph: fx.GraphModule, call: tuple[torch.Tensor, ...]) -> GoldenTensors:
+    import torch
+
+    from edgectl.compress.carrier import output_tensors
+
     with torch.no_grad():
-        given = graph(item)
-    outputs = given if isinstance(given, tuple | list) else (given,)
+        outputs = output_tensors(graph(*call))
     arrays = tuple(np.ascontiguousarray(output.detach().cpu().numpy()) for output in outputs)
     if not all(np.all(np.isfinite(array)) for array in arrays):
         raise CompileError(
@@ -86,7 +96,7 @@ def _case(graph: fx.GraphModule, item: torch.Tensor) -> GoldenTensors:
             expected="finite outputs",
             action="train it again with a smaller learning rate",
         )
-    return GoldenTensors((np.ascontiguousarray(item.cpu().numpy()),), arrays)
+    return GoldenTensors(tuple(np.ascontiguousarray(item.cpu().numpy()) for item in call), arrays)
 
 
 def _tolerance(graph: fx.GraphModule, peak: float) -> Tolerance:
