@@ -14,7 +14,8 @@ from edgectl.compress.pipeline import SilentObserver
 from edgectl.compress.recipe import Recipe, parse_recipe, recipe_document
 from edgectl.lab.measurement import Measurement
 from edgectl.lab.protocol import SHORT
-from edgectl.workflows.compress_run import CompressRun, StageFigures, compress, content_version
+from edgectl.workflows.compress_run import CompressRun, compress, content_version
+from edgectl.workflows.stage_figures import StageFigures
 from edgectl_protos.bundle import open_bundle
 from edgectl_protos.errors import DatasetError, EdgectlError, UndelegatedError, UsageError
 
@@ -106,7 +107,8 @@ def test_every_stage_is_measured_in_order_from_the_baseline(finished: Finished) 
     assert [figures.name for figures in finished.heard] == ["baseline", "finetune", "quantize"]
     assert tuple(finished.heard) == finished.run.stages
     baseline, trained, quantized = finished.run.stages
-    assert trained.accuracy > baseline.accuracy
+    assert trained.metrics["accuracy"] > baseline.metrics["accuracy"]
+    assert trained.download_bytes < trained.program_bytes
     assert quantized.program_bytes < trained.program_bytes
     assert quantized.parameters == trained.parameters == baseline.parameters
     for figures in finished.run.stages:

@@ -13,7 +13,7 @@ from edgectl.cli.text import milliseconds_text, size_text
 if TYPE_CHECKING:
     from edgectl.compress.pipeline import StageResult
     from edgectl.search.trial import Trial
-    from edgectl.workflows.compress_run import StageFigures
+    from edgectl.workflows.stage_figures import StageFigures
 
 
 class StageProgress:

@@ -39,8 +39,8 @@ class KindRules:
 
 RULES: Mapping[str, KindRules] = {
     "finetune": KindRules(requires=(Fact.TRAINING_DATA, Fact.FLOAT), provides=(Fact.TEACHER,)),
-    "prune": KindRules(requires=(Fact.FLOAT,), provides=(Fact.TEACHER,), destroys=(Fact.RANGES,)),
-    "sparsify": KindRules(requires=(Fact.FLOAT,), provides=(Fact.TEACHER, Fact.MASKS), destroys=(Fact.RANGES,)),
+    "prune": KindRules(provides=(Fact.TEACHER,), destroys=(Fact.RANGES,)),
+    "sparsify": KindRules(provides=(Fact.TEACHER, Fact.MASKS), destroys=(Fact.RANGES,)),
     "distill": KindRules(requires=(Fact.TRAINING_DATA, Fact.TEACHER, Fact.FLOAT), provides=(Fact.TEACHER,)),
     "quantize": KindRules(requires=(Fact.FLOAT,), provides=(Fact.TEACHER, Fact.RANGES), destroys=(Fact.FLOAT,)),
 }
@@ -74,7 +74,7 @@ def requirements(parameters: StageParameters, kind: str) -> tuple[Fact, ...]:
         if parameters.p95_ms is not None:
             asked.append(Fact.DEVICE)
     if isinstance(parameters, Sparsify) and (parameters.epochs or parameters.criterion == "movement"):
-        asked.append(Fact.TRAINING_DATA)
+        asked += [Fact.TRAINING_DATA, Fact.FLOAT]
     return tuple(asked)
 
 

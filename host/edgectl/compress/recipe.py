@@ -3,35 +3,58 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from edgectl_protos.errors import UsageError
 from edgectl_protos.spelling import describe_known
 
 from edgectl.compress.bounded_yaml import MAXIMUM_BYTES, Document, parse_bounded_yaml
 from edgectl.compress.bounded_yaml import Path as DocumentPath
+from edgectl.compress.goals import Goal
 from edgectl.compress.legality import check_legality
-from edgectl.compress.rules import Accepted, Whole
-from edgectl.compress.stages import STAGE_KINDS, Stage, StageParameters, name_stages, stage_document, stage_rules
+from edgectl.compress.rules import Rule, Text, Whole
+from edgectl.compress.stages import (
+    STAGE_KINDS,
+    Checked,
+    Stage,
+    StageParameters,
+    name_stages,
+    stage_document,
+    stage_rules,
+)
 
 Argument: TypeAlias = int | float | str | bool
 VERSION = 1
 MAXIMUM_STAGES = 64
 MAXIMUM_NAME = 57  # "-stage" is added to it, and a bundle takes 63
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAXIMUM_NAME - 1}}}")
-_ENTRY_POINT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_SEED = Whole(0, 2**31 - 1)
-_REQUIRED = ("version", "name", "model", "data", "stages")
-_KEYS = (*_REQUIRED, "model_arguments", "seed", "target")
+MOST_GOALS = 32
+HUGGING_FACE = "hf:"
+FOLDER = "folder:"
+_ENTRY_POINT = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*"
+_PATH = r"[^\x00-\x1f]{1,1024}"
+FIELDS: Mapping[str, Rule] = {
+    "name": Text(
+        rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{MAXIMUM_NAME - 1}}}", f"letters, digits, - and _, at most {MAXIMUM_NAME}"
+    ),
+    "model": Text(
+        rf"{_ENTRY_POINT}|{HUGGING_FACE}{_PATH}",
+        "package.module:function, or hf: and the path of a transformers model or its config.json",
+    ),
+    "data": Text(rf"{_ENTRY_POINT}|{FOLDER}{_PATH}", "package.module:function, or folder: and a path"),
+    "seed": Whole(0, 2**31 - 1),
+    "target": Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", "a target's name"),
+}
+MODEL_ARGUMENT_NAME = Text(r"[A-Za-z_][A-Za-z0-9_]*", "a name")
+REQUIRED = ("version", "name", "model", "data", "stages")
+_KEYS = (*REQUIRED, "model_arguments", "seed", "target", "goals")
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to make of a model; `model` and `data` are `package.module:function` entry points."""
+    """What to make of a model; `model` and `data` are `package.module:function` entry points, or `hf:`, `folder:` paths."""
 
     name: str
     model: str
@@ -40,6 +63,7 @@ class Recipe:
     seed: int = 0
     target: str = "generic"
     model_arguments: Mapping[str, Argument] = field(default_factory=dict)
+    goals: tuple[Goal, ...] = ()
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -66,20 +90,27 @@ def parse_recipe(text: str, *, source: str) -> Recipe:
         UsageError: one message with the place, what was seen and what was expected.
     """
     document = parse_bounded_yaml(text, source=source)
-    root = _mapping(document, (), document.value, known=_KEYS, required=_REQUIRED)
+    recipe = recipe_of(document)
+    _check_target(document, recipe.target)
+    check_legality(recipe.stages, place=document.place(("stages",)))
+    return recipe
+
+
+def recipe_of(document: Document) -> Recipe:
+    """The recipe of a document whose form is right, which is what the published schema says too.
+
+    Raises:
+        UsageError: the form is not right.
+    """
+    root = _mapping(document, (), document.value, known=_KEYS, required=REQUIRED)
     if root["version"] != VERSION or isinstance(root["version"], bool):
         raise _wrong(document, ("version",), root["version"], f"{VERSION}")
-    seed = _SEED.accept(root.get("seed", 0))
-    if seed is None:
-        raise _wrong(document, ("seed",), root["seed"], _SEED.expected)
+    fields = {name: _ruled(document, (name,), root[name], rule) for name, rule in FIELDS.items() if name in root}
     return Recipe(
-        name=_text(document, "name", root["name"], _NAME, f"letters, digits, - and _, at most {MAXIMUM_NAME}"),
-        model=_text(document, "model", root["model"], _ENTRY_POINT, "package.module:function"),
-        data=_text(document, "data", root["data"], _ENTRY_POINT, "package.module:function"),
+        **fields,
         stages=_stages(document, root["stages"]),
-        seed=seed,
-        target=_target(document, root.get("target", "generic")),
         model_arguments=_arguments(document, root.get("model_arguments", {})),
+        goals=_goals(document, root.get("goals", [])),
     )
 
 
@@ -94,6 +125,7 @@ def recipe_document(recipe: Recipe) -> dict[str, object]:
         "seed": recipe.seed,
         "target": recipe.target,
         "stages": [{stage.kind: stage_document(stage.parameters)} for stage in recipe.stages],
+        **({"goals": [stage_document(goal) for goal in recipe.goals]} if recipe.goals else {}),
     }
 
 
@@ -109,15 +141,16 @@ def describe_plan(recipe: Recipe) -> list[str]:
             f"{key} {value}" for key, value in stage_document(stage.parameters).items() if value not in ([], {})
         )
         lines.append(f"{index}. {stage.name}: {values}")
+    for goal in recipe.goals:
+        values = ", ".join(f"{key} {value}" for key, value in stage_document(goal).items())
+        lines.append(f"goal: {values}")
     return lines
 
 
 def _stages(document: Document, value: object) -> tuple[Stage, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAXIMUM_STAGES:
         raise _wrong(document, ("stages",), value, f"a list of 1 to {MAXIMUM_STAGES} stages")
-    stages = name_stages([_stage(document, ("stages", index), item) for index, item in enumerate(value)])
-    check_legality(stages, place=document.place(("stages",)))
-    return stages
+    return name_stages([_stage(document, ("stages", index), item) for index, item in enumerate(value)])
 
 
 def _stage(document: Document, path: DocumentPath, value: object) -> StageParameters:
@@ -128,22 +161,42 @@ def _stage(document: Document, path: DocumentPath, value: object) -> StageParame
     (kind, body), *_ = value.items()
     if kind not in STAGE_KINDS:
         raise UsageError(f"{document.place(path)}: unknown stage {kind!r}", expected=describe_known(kind, STAGE_KINDS))
-    here, made = (*path, kind), STAGE_KINDS[kind]
+    made = STAGE_KINDS[kind]
+    return made(**_accepted(document, (*path, kind), {} if body is None else body, made))
+
+
+def _goals(document: Document, value: object) -> tuple[Goal, ...]:
+    if not isinstance(value, list) or len(value) > MOST_GOALS:
+        raise _wrong(document, ("goals",), value, f"a list of at most {MOST_GOALS} goals")
+    paths: list[DocumentPath] = [("goals", index) for index in range(len(value))]
+    return tuple(
+        Goal(**_accepted(document, path, item, Goal, required=("metric",)))
+        for path, item in zip(paths, value, strict=True)
+    )
+
+
+def _accepted(
+    document: Document, path: DocumentPath, body: object, made: type[Checked], *, required: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """The values of a class's fields, each of which passed its rule."""
     rules = stage_rules(made)
-    accepted: dict[str, Accepted] = {}
-    for key, item in _mapping(document, here, {} if body is None else body, known=tuple(rules), required=()).items():
-        legal = rules[key].accept(item)
-        if legal is None:
-            raise _wrong(document, (*here, key), item, rules[key].expected)
-        accepted[key] = legal
-    given = [name for name in made.exactly_one if name in accepted]
-    if made.exactly_one and len(given) != 1:
+    given = _mapping(document, path, body, known=tuple(rules), required=required)
+    accepted = {key: _ruled(document, (*path, key), item, rules[key]) for key, item in given.items()}
+    chosen = [name for name in made.exactly_one if name in accepted]
+    if made.exactly_one and len(chosen) != 1:
         raise UsageError(
-            f"{document.place(here)}: {_dotted(here)} gives {' and '.join(given) or 'none'} of "
+            f"{document.place(path)}: {_dotted(path)} gives {' and '.join(chosen) or 'none'} of "
             f"{', '.join(made.exactly_one)}",
             expected="exactly one of them",
         )
-    return made(**accepted)  # type: ignore[arg-type]  # each value passed its field's rule
+    return accepted
+
+
+def _ruled(document: Document, path: DocumentPath, value: object, rule: Rule) -> Any:
+    accepted = rule.accept(value)
+    if accepted is None:
+        raise _wrong(document, path, value, rule.expected)
+    return accepted
 
 
 def _mapping(
@@ -163,23 +216,14 @@ def _mapping(
     return value
 
 
-def _text(document: Document, key: str, value: object, pattern: re.Pattern[str], expected: str) -> str:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _wrong(document, (key,), value, expected)
-    return value
-
-
-def _target(document: Document, value: object) -> str:
+def _check_target(document: Document, value: str) -> None:
     from edgectl.targets import target_names
 
     names = target_names()
-    if not isinstance(value, str):
-        raise _wrong(document, ("target",), value, f"one of {', '.join(names)}")
     if value not in names:
         raise UsageError(
             f"{document.place(('target',))}: unknown target {value!r}", expected=describe_known(value, names)
         )
-    return value
 
 
 def _arguments(document: Document, value: object) -> dict[str, Argument]:
@@ -188,7 +232,7 @@ def _arguments(document: Document, value: object) -> dict[str, Argument]:
         raise _wrong(document, path, value, "a mapping of names to numbers, texts or booleans")
     arguments: dict[str, Argument] = {}
     for key, item in value.items():
-        if not key.isidentifier() or not isinstance(item, bool | int | float | str):
+        if MODEL_ARGUMENT_NAME.accept(key) is None or not isinstance(item, bool | int | float | str):
             raise _wrong(document, (*path, key), item, "a name with a number, a text or a boolean")
         arguments[key] = item
     return arguments

@@ -45,7 +45,7 @@ def _ruled(rule: Rule, **keywords: Any) -> Any:
     return field(metadata={"rule": rule}, **keywords)
 
 
-class _Checked:
+class Checked:
     """Each field's value passes its rule; of the fields in `exactly_one`, one is given.
 
     Raises:
@@ -74,7 +74,7 @@ class _Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Prune(_Checked):
+class Prune(Checked):
     """Removal of whole channels: a share of the cost to remove, or the latency to reach on a device."""
 
     exactly_one: ClassVar[tuple[str, ...]] = ("macs", "parameters", "channels", "bytes", "p95_ms")
@@ -101,7 +101,7 @@ class Prune(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Sparsify(_Checked):
+class Sparsify(Checked):
     """Single weights go to zero and stay there: a share of them, or all but N of each M along the inputs.
 
     With `epochs`, training goes on while the share rises along a cubic (Zhu, Gupta 2017) over the first `ramp` of the
@@ -126,7 +126,7 @@ class Sparsify(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Quantize(_Checked):
+class Quantize(Checked):
     """Post-training quantization; the ranges come from `calibration_items` items."""
 
     scheme: str = _ruled(OneOf(SCHEMES), default="int8")
@@ -142,7 +142,7 @@ class Quantize(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Finetune(_Checked):
+class Finetune(Checked):
     """Training against the labels with a cosine schedule."""
 
     epochs: int = _ruled(_EPOCHS, default=10)
@@ -155,7 +155,7 @@ class Finetune(_Checked):
 
 
 @dataclass(frozen=True, slots=True)
-class Distill(_Checked):
+class Distill(Checked):
     """Training against the uncompressed model's softened outputs; `alpha` weighs them against the labels."""
 
     epochs: int = _ruled(_EPOCHS, default=10)
@@ -201,7 +201,7 @@ def stage_rules(stage: type[Any]) -> dict[str, Rule]:
     return {item.name: item.metadata["rule"] for item in dataclasses.fields(stage)}
 
 
-def stage_document(parameters: StageParameters) -> dict[str, Any]:
+def stage_document(parameters: Checked) -> dict[str, Any]:
     """The parameters as plain data, defaults written out, without what is not given."""
     values = {name: getattr(parameters, name) for name in stage_rules(type(parameters))}
     return {name: _plain(value) for name, value in values.items() if value is not None}

@@ -14,26 +14,28 @@ from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from edgectl_protos.bundle import BundleInfo
 from edgectl_protos.errors import CompileError, UndelegatedError, UsageError
 from edgectl_protos.topics import check_name
 
 from edgectl import __version__
+from edgectl.compress.goals import GoalOutcome, judge_goals
 from edgectl.compress.recipe import MAXIMUM_NAME, Recipe, recipe_document
 from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lab.runner_choice import RunnerChoice
 from edgectl.targets import load_target
 from edgectl.workflows.output_folder import output_folder
+from edgectl.workflows.stage_figures import StageFigures, stage_figures
 
 if TYPE_CHECKING:
-    from edgectl.compress.data import DataSplits
     from edgectl.compress.pipeline import PipelineObserver, StageResult
+    from edgectl.compress.pipeline.recipe_data import Prepared
+    from edgectl.compress.state import ModelState
     from edgectl.lab.measurement import Measurement
     from edgectl.lab.protocol import AnyProtocol
     from edgectl.lab.quiet import TimedJob
-    from edgectl.lower.delegation import DelegationReport
     from edgectl.lower.golden import GoldenSet
     from edgectl.lower.program import LoweredProgram
 
@@ -58,44 +60,6 @@ class TimingDevice(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class StageFigures:
-    """What came of a stage; `seconds` is training and lowering.
-
-    `p50_ms` is None without a device, and where the device would not time the program; `untimed` then says why. An
-    emulated board counts instructions for one inference instead: `insn`, None everywhere else.
-    """
-
-    name: str
-    accuracy: float
-    parameters: int
-    macs: int
-    program_bytes: int
-    p50_ms: float | None
-    delegation: DelegationReport
-    seconds: float
-    notes: tuple[str, ...] = ()
-    untimed: str = ""
-    insn: float | None = None
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "accuracy": self.accuracy,
-            "parameters": self.parameters,
-            "macs": self.macs,
-            "program_bytes": self.program_bytes,
-            "p50_ms": self.p50_ms,
-            "insn": self.insn,
-            "delegated_fraction": self.delegation.fraction,
-            "delegated": dict(self.delegation.delegated),
-            "undelegated": dict(self.delegation.undelegated),
-            "seconds": self.seconds,
-            "notes": list(self.notes),
-            "untimed": self.untimed,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class CompressRun:
     """The files of a run and the figures of its stages, `baseline` first; `measurements` is empty without a device."""
 
@@ -104,6 +68,7 @@ class CompressRun:
     program: Path
     stages: tuple[StageFigures, ...]
     measurements: tuple[Measurement, ...]
+    goals: tuple[GoalOutcome, ...] = ()
 
 
 def compress(
@@ -113,6 +78,8 @@ def compress(
     device: TimingDevice | None,
     protocol: AnyProtocol | None,
     observer: PipelineObserver,
+    device_name: str = "",
+    cache: Path | None = None,
     choice: RunnerChoice = RunnerChoice(),  # noqa: B008 - frozen
     on_figures: Callable[[StageFigures], None] = lambda _: None,
     work: Work = NEVER_PAUSED,
@@ -121,29 +88,53 @@ def compress(
     """Run the recipe and leave NAME-VERSION.edge, model.pte and stages.json in `output_dir`.
 
     The version is the first 12 digits of the SHA-256 of recipe and program: equal results have equal names.
-    `choice` says how the device runs the programs it times. `work` is asked to pause, and each measurement is made
-    within `timed`.
+    `choice` says how the device runs the programs it times; goals and budgets know it as `device_name`. What stages
+    made is kept below `cache`, and taken from there. `work` is asked to pause, and each measurement is made within
+    `timed`.
 
     Raises:
         EdgectlError: the recipe, its model, data or target, a stage, the lowering or the device; nothing is written.
     """
-    from edgectl.compress.data import load_splits
-    from edgectl.compress.pipeline import initial_state, run_stages
+    from edgectl.compress.pipeline import run_stages
+    from edgectl.compress.pipeline.cache import StageCache
+    from edgectl.compress.pipeline.recipe_data import prepare
 
     _check_recipe_name(recipe.name)
     if device is not None and protocol is None:
         raise UsageError("a device without a measurement protocol", expected="both or neither")
     load_target(recipe.target)
+    _check_devices(recipe, device_name)
     with output_folder(output_dir), _staging_folder(output_dir) as staging:
         with work.working("model"):
-            data = load_splits(recipe.data)
-            work.breathe()
-            state = initial_state(recipe, data)
+            prepared = prepare(recipe)
         timing = None if device is None or protocol is None else _Timing(device, protocol, choice, timed)
-        run = _Run(recipe, data, Path(staging), timing, work=work)
-        for result in run_stages(state, data, recipe.stages, seed=recipe.seed, observer=observer, work=work):
+        run = _Run(recipe, prepared, Path(staging), timing, device_name=device_name, work=work)
+        stages = run_stages(
+            prepared.state,
+            prepared.sources,
+            recipe.stages,
+            seed=recipe.seed,
+            observer=observer,
+            work=work,
+            meter=None if timing is None else run,
+            cache=None if cache is None else StageCache(cache),
+            signature=prepared.example.signature,
+        )
+        for result in stages:
             on_figures(run.add(result))
         return run.finish(output_dir)
+
+
+def _check_devices(recipe: Recipe, device_name: str) -> None:
+    """A budget in milliseconds is held on the device it names."""
+    for stage in recipe.stages:
+        wanted = getattr(stage.parameters, "device", None)
+        if wanted and wanted != device_name:
+            raise UsageError(
+                f"{stage.name} is for the device {wanted}, and {device_name or 'no device'} is given",
+                expected=f"--on {wanted}",
+                action="give it, or correct the recipe",
+            )
 
 
 def _check_recipe_name(name: str) -> None:
@@ -185,31 +176,67 @@ class _Run:
     def __init__(
         self,
         recipe: Recipe,
-        data: DataSplits,
+        prepared: Prepared,
         staging: Path,
         timing: _Timing | None,
         *,
+        device_name: str,
         work: Work,
     ) -> None:
-        self._recipe, self._data, self._staging = recipe, data, staging
-        self._timing, self._work = timing, work
+        self._recipe, self._prepared, self._staging = recipe, prepared, staging
+        self._timing, self._device_name, self._work = timing, device_name, work
         self._figures: list[StageFigures] = []
         self._measurements: list[Measurement] = []
         self._last: tuple[Path, BundleInfo, bytes] | None = None
 
     def add(self, result: StageResult) -> StageFigures:
         """Lower a stage's model, bundle it, time it, and note its figures."""
-        program, golden = self._lowered(result)
-        figures = _figures(result, program)
+        program, golden = self._lowered(result.state)
+        figures = stage_figures(result, program)
         last = len(self._figures) == len(self._recipe.stages)  # the baseline comes first
         name = self._recipe.name if last else self._recipe.name + _STAGE_SUFFIX
         version = content_version(self._recipe, program.data)
         path = self._staging / f"{name}-{version}.edge"
-        info = self._write(path, figures, program, golden, name=name, version=version)
+        info = self._write(path, (*self._figures, figures), program, golden, name=name, version=version)
         figures = self._timed_figures(figures, path, name)
         self._figures.append(figures)
         self._last = (path, info, program.data)
         return figures
+
+    @property
+    def measures_latency(self) -> bool:
+        """Whether there is a device that tells milliseconds."""
+        return self._timing is not None
+
+    def figures(self, state: ModelState) -> None:
+        """Nothing: every stage is lowered once, by `add`."""
+
+    def p95_ms(self, state: ModelState) -> float:
+        """The latency of a state on the device, for budgets in milliseconds.
+
+        Raises:
+            UsageError: the protocol takes too few samples for a 95th percentile, or the device counts instructions.
+        """
+        if self._timing is None:
+            raise UsageError("a budget in milliseconds without a device", expected="--on DEVICE")
+        program, golden = self._lowered(state)
+        name = self._recipe.name + _STAGE_SUFFIX
+        path = self._staging / f"{name}-budget.edge"
+        self._write(path, (), program, golden, name=name, version=content_version(self._recipe, program.data))
+        measured = self._timing.measure(path, name)
+        if measured.unit != "ms" or measured.p95 is None:
+            raise UsageError(
+                f"{measured.device} gave {len(measured.samples)} samples in {measured.unit}",
+                expected="a 95th percentile in milliseconds",
+                action="give --protocol standard, on a real device",
+            )
+        return measured.p95
+
+    def _judged_goals(self) -> tuple[GoalOutcome, ...]:
+        first, last = self._figures[0], self._figures[-1]
+        return judge_goals(
+            self._recipe.goals, baseline=first.by_metric(), final=last.by_metric(), device=self._device_name
+        )
 
     def finish(self, output_dir: Path) -> CompressRun:
         """Move the files of the last stage into place, each whole.
@@ -220,6 +247,7 @@ class _Run:
         if self._last is None:
             raise CompileError("the recipe yielded no stage", expected="at least the baseline")
         staged, info, program = self._last
+        goals = self._judged_goals()
         document = {
             "schema_version": 1,
             "bundle": {"file": staged.name, "digest": info.digest},
@@ -227,6 +255,7 @@ class _Run:
             "versions": _versions(),
             "stages": [figures.document() for figures in self._figures],
             "measurements": [measurement.document() for measurement in self._measurements],
+            "goals": [outcome.document() for outcome in goals],
         }
         (self._staging / PROGRAM_FILE).write_bytes(program)
         (self._staging / STAGES_FILE).write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", "utf-8")
@@ -238,26 +267,34 @@ class _Run:
             program=output_dir / PROGRAM_FILE,
             stages=tuple(self._figures),
             measurements=tuple(self._measurements),
+            goals=goals,
         )
 
-    def _lowered(self, result: StageResult) -> tuple[LoweredProgram, GoldenSet]:
+    def _lowered(self, state: ModelState) -> tuple[LoweredProgram, GoldenSet]:
         from edgectl.lower.check import check_outputs
         from edgectl.lower.golden import make_golden
         from edgectl.lower.program import lower
 
         with self._work.working("lowering"):
-            program = lower(result.state, work=self._work)
+            program = lower(state, work=self._work)
             self._work.breathe()
-            golden = make_golden(result.state, self._data.test_inputs)
+            golden = make_golden(state, self._prepared.golden)
             check_outputs(program, golden)
         return program, golden
 
     def _write(
-        self, path: Path, figures: StageFigures, program: LoweredProgram, golden: GoldenSet, *, name: str, version: str
+        self,
+        path: Path,
+        stages: tuple[StageFigures, ...],
+        program: LoweredProgram,
+        golden: GoldenSet,
+        *,
+        name: str,
+        version: str,
     ) -> BundleInfo:
         from edgectl.lower.bundle import write_bundle
 
-        timeless = [_without_times(entry) for entry in (*self._figures, figures)]
+        timeless = [entry.timeless() for entry in stages]
         return write_bundle(
             path,
             program=program,
@@ -265,7 +302,7 @@ class _Run:
             version=version,
             golden=golden.cases,
             tolerance=golden.tolerance,
-            labels=self._data.labels,
+            labels=self._prepared.labels,
             target=load_target(self._recipe.target),
             provenance={"recipe": recipe_document(self._recipe), "versions": _versions(), "stages": timeless},
         )
@@ -279,27 +316,7 @@ class _Run:
         except UndelegatedError as error:
             return replace(figures, untimed=error.seen)
         self._measurements.append(measured)
-        return replace(figures, insn=measured.p50) if measured.unit == "insn" else replace(figures, p50_ms=measured.p50)
-
-
-def _figures(result: StageResult, program: LoweredProgram) -> StageFigures:
-    return StageFigures(
-        name=result.name,
-        accuracy=result.metrics["accuracy"],
-        parameters=result.parameters,
-        macs=result.macs,
-        program_bytes=len(program.data),
-        p50_ms=None,
-        delegation=program.delegation,
-        seconds=result.seconds + program.seconds,
-        notes=result.notes,
-    )
-
-
-def _without_times(figures: StageFigures) -> dict[str, Any]:
-    """Times differ from run to run: in the bundle they would give equal programs different digests."""
-    document = figures.document()
-    return {key: value for key, value in document.items() if key not in ("p50_ms", "insn", "seconds", "untimed")}
+        return figures.measured(measured)
 
 
 def _versions() -> dict[str, str]:

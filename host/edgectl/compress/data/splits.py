@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from edgectl_protos.errors import DatasetError, UsageError
 
 from edgectl.compress.entry_points import call_entry_point, load_entry_point
 
+FOLDER = "folder:"
 _KEYS = ("train_inputs", "train_targets", "test_inputs", "test_targets", "labels")
 _EXPECTED = f"a DataSplits or a mapping with {', '.join(_KEYS)}"
 
@@ -28,11 +30,15 @@ class DataSplits:
 
 
 def load_splits(spec: str) -> DataSplits:
-    """Call a data entry point and check what it yields.
+    """Call a data entry point, or read a folder, and check what it yields.
 
     Raises:
         DatasetError: the entry point is missing or fails, or its value is not what `check_splits` accepts.
     """
+    if spec.startswith(FOLDER):
+        from edgectl.compress.data.folders import load_folder_splits
+
+        return load_folder_splits(Path(spec.removeprefix(FOLDER)))
     try:
         function = load_entry_point(spec)
     except UsageError as error:

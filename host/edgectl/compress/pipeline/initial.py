@@ -13,7 +13,7 @@ from torch import nn
 from edgectl.compress.carrier import export_model, output_tensors
 from edgectl.compress.data.example import Example, Signature
 from edgectl.compress.data.splits import DataSplits
-from edgectl.compress.entry_points import call_entry_point, load_entry_point
+from edgectl.compress.pipeline.models import build_model
 from edgectl.compress.recipe import Recipe
 from edgectl.compress.sparse.torch_masks import masks_of
 from edgectl.compress.state import ModelState
@@ -26,13 +26,7 @@ def initial_state(recipe: Recipe, data: DataSplits) -> ModelState:
         UsageError: there is no such entry point.
         CompileError: it fails, returns no module, gives no [N, classes] logits, or cannot be exported.
     """
-    function = load_entry_point(recipe.model)
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        module = call_entry_point(function, recipe.model, recipe.model_arguments, failure=CompileError)
-    if not isinstance(module, nn.Module):
-        raise CompileError(f"{recipe.model} returned a {type(module).__name__}", expected="a torch.nn.Module")
-    return state_of(module, data)
+    return state_of(build_model(recipe.model, recipe.model_arguments, seed=recipe.seed), data)
 
 
 def state_of(module: nn.Module, data: DataSplits) -> ModelState:

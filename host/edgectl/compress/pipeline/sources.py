@@ -14,6 +14,7 @@ from torch import nn
 from edgectl.compress.data.batches import items_in, kept_batches, range_note, say_loudly
 from edgectl.compress.data.example import Example, Inputs
 from edgectl.compress.data.feeds import LoaderFeed, Loss, SplitFeed, TrainingFeed
+from edgectl.compress.data.overlap import split_notes
 from edgectl.compress.data.splits import DataSplits
 from edgectl.compress.evaluation.judging import Evaluation, FunctionEvaluation, SplitEvaluation
 from edgectl.compress.legality import Fact
@@ -85,7 +86,7 @@ def split_sources(data: DataSplits) -> Sources:
     """Labelled items that are held whole, for everything."""
     tensors = (data.train_inputs, data.train_targets, data.test_inputs, data.test_targets)
     digest = tensors_digest(tensors, extra=repr(data.labels))
-    return Sources(SplitFeed(data), SplitCalibration(data), SplitEvaluation(data), digest)
+    return Sources(SplitFeed(data), SplitCalibration(data), SplitEvaluation(data), digest, split_notes(data))
 
 
 def user_sources(

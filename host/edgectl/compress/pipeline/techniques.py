@@ -7,29 +7,33 @@ not: the state goes on unchanged, with place and reason in `frozen`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from edgectl_protos.errors import CompileError, EdgectlError, InternalError
+from torch.fx import GraphModule
 
 from edgectl.compress.data.batches import say_loudly
-from edgectl.compress.data.example import Inputs
+from edgectl.compress.data.example import Example, Inputs
+from edgectl.compress.data.feeds import Batch
+from edgectl.compress.data.running import CHUNK, pieces, run_batch
 from edgectl.compress.pipeline.meters import ProgramMeter
 from edgectl.compress.pipeline.sources import Sources
-from edgectl.compress.prune import prune
 from edgectl.compress.quantize import calibrate, recalibrate
 from edgectl.compress.reasons import first_line
 from edgectl.compress.sparse.sparsify import sparsify
 from edgectl.compress.stages import Distill, Finetune, Prune, Quantize, Sparsify, Stage
 from edgectl.compress.state import Frozen, ModelState
+from edgectl.compress.structured import Evidence, prune
 from edgectl.compress.training.distill import distill
 from edgectl.compress.training.finetune import finetune
 from edgectl.cores import Work
 
 WHOLE_MODEL = "(whole model)"
-RECALIBRATION_ITEMS = 256
+RECALIBRATION_ITEMS = EVIDENCE_ITEMS = 256
+EVIDENCE_BATCH = 32
 MOST_NOTES = 8
 
 
@@ -102,12 +106,40 @@ def _sparsify(state: ModelState, parameters: Sparsify, run: StageRun) -> Applied
     done = sparsify(
         state, run.sources.training, parameters, generator=run.generator, progress=run.progress, work=run.work
     )
-    return done.state, done.notes
+    return _ranges_again(done.state, run), done.notes
 
 
 def _prune(state: ModelState, parameters: Prune, run: StageRun) -> Applied:
-    pruned = prune(state, parameters, generator=run.generator)
+    pruned = prune(state, parameters, evidence=_evidence(state, run), generator=run.generator, work=run.work)
     return _ranges_again(pruned.state, run), pruned.notes
+
+
+def _evidence(state: ModelState, run: StageRun) -> Evidence:
+    """What pruning may look at; each call draws the same items."""
+    example, calibration, feed = Example.of(state), run.sources.calibration, run.sources.training
+    seed = run.generator.initial_seed()
+
+    def items() -> Iterator[Inputs]:
+        if calibration is not None:
+            size = CHUNK if example.dynamic_batch else example.batch_size
+            for batch in calibration.batches(EVIDENCE_ITEMS, torch.Generator().manual_seed(seed)):
+                yield from pieces(batch, example, size)
+
+    def batches() -> Iterator[Batch]:
+        if feed is not None:
+            yield from feed.epoch(EVIDENCE_BATCH, torch.Generator().manual_seed(seed))
+
+    def loss(graph: GraphModule, batch: Batch) -> torch.Tensor:
+        if feed is None:
+            raise InternalError("a loss without training data", action="report the recipe")
+        return feed.loss(run_batch(graph, batch.inputs, example, chunk=1 << 30), batch.targets)
+
+    return Evidence(
+        calibration=items if calibration is not None else None,
+        training=batches if feed is not None else None,
+        loss=loss if feed is not None else None,
+        latency=run.meter,
+    )
 
 
 def _quantize(state: ModelState, parameters: Quantize, run: StageRun) -> Applied:

@@ -66,7 +66,13 @@ def sparsify(
     else:
         graph = state.copied_graph()
     gradual.update(graph, 1.0)
-    done = replace(state.edited(graph, edit), masks=gradual.masks, frozen=(*state.frozen, *frozen))
+    spec = state.quantization
+    done = replace(
+        state.edited(graph, edit),
+        masks=gradual.masks,
+        frozen=(*state.frozen, *frozen),
+        quantization=None if spec is None else spec.void_activation_ranges(),
+    )
     return Sparsified(done, (_reached(done, names), HONEST))
 
 
