@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <charconv>
 #include <cstring>
 
 namespace edge {
@@ -13,7 +13,12 @@ namespace {
 std::optional<uint64_t> field_bytes(const char* text, const char* name) {
   const char* line = std::strstr(text, name);
   if (line == nullptr) return std::nullopt;
-  return std::strtoull(line + std::strlen(name), nullptr, 10) * 1024;
+  const char* digits = line + std::strlen(name);
+  digits += std::strspn(digits, " \t");
+  uint64_t kilobytes = 0;
+  // strtoull, compiled where glibc is 2.38 or later, would not run where it is older: a board has 2.36.
+  std::from_chars(digits, digits + std::strlen(digits), kilobytes);
+  return kilobytes * 1024;
 }
 
 }  // namespace
