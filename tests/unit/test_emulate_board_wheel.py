@@ -36,12 +36,12 @@ def _wheel(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def _good(folder: Path) -> Path:
+def small_wheel(folder: Path) -> Path:
     return _wheel(folder / NAME, {RUNNER: b"program", LIBRARY: b"library", "edgectl_agent/__init__.py": b""})
 
 
 def test_the_variable_names_the_wheel(paths: Paths, tmp_path: Path) -> None:
-    wheel = _good(tmp_path)
+    wheel = small_wheel(tmp_path)
     assert find_board_wheel(paths, {"EDGECTL_BOARD_WHEEL": str(wheel)}) == wheel
 
 
@@ -60,7 +60,7 @@ def test_the_newest_of_this_version_is_found(paths: Paths) -> None:
     _wheel(folder / NAME.replace(edgectl.__version__, "9.9.9"), {RUNNER: b""})
     _wheel(folder / NAME.replace("aarch64", "x86_64"), {RUNNER: b""})
     assert find_board_wheel(paths, {}) == older
-    newer = _good(folder)
+    newer = small_wheel(folder)
     assert find_board_wheel(paths, {}) == newer
 
 
@@ -70,7 +70,7 @@ def test_without_a_wheel_it_says_what_to_run(paths: Paths) -> None:
 
 
 def test_runner_and_libraries_come_out_and_nothing_else(tmp_path: Path) -> None:
-    runner = unpack_runner(_good(tmp_path), tmp_path / "into")
+    runner = unpack_runner(small_wheel(tmp_path), tmp_path / "into")
     folder = runner.parent.parent
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert found == {"bin/edge-runner": b"program", "lib/edgectl/libexecutorch.so": b"library"}
@@ -78,9 +78,9 @@ def test_runner_and_libraries_come_out_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_is_there_is_not_written_again_and_another_wheel_has_its_own_folder(tmp_path: Path) -> None:
-    first = unpack_runner(_good(tmp_path / "a"), tmp_path / "into")
+    first = unpack_runner(small_wheel(tmp_path / "a"), tmp_path / "into")
     marked = first.stat().st_mtime_ns
-    assert unpack_runner(_good(tmp_path / "a"), tmp_path / "into") == first
+    assert unpack_runner(small_wheel(tmp_path / "a"), tmp_path / "into") == first
     assert first.stat().st_mtime_ns == marked
     other = unpack_runner(_wheel(tmp_path / "b" / NAME, {RUNNER: b"another"}), tmp_path / "into")
     assert other != first
@@ -96,7 +96,7 @@ def test_a_name_that_leads_elsewhere_is_not_taken(tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("damage", ["no zip", "empty", "truncated"])
 def test_a_damaged_wheel_leaves_nothing(tmp_path: Path, damage: str) -> None:
-    wheel = _good(tmp_path)
+    wheel = small_wheel(tmp_path)
     if damage == "no zip":
         wheel.write_bytes(b"not a wheel")
     elif damage == "empty":
