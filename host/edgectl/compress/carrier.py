@@ -76,7 +76,7 @@ def export_model(
     module.eval()
     flat, tensors = _flattened(_without_parametrizations(module), tuple(example_inputs), dict(example_kwargs or {}))
     _run_example(flat, tensors, name)
-    batched = _batched_inputs(tensors)
+    batched = batched_inputs(tensors)
     single = tuple(tensor[:1] if batch else tensor for tensor, batch in zip(tensors, batched, strict=True))
     try:
         return Carrier(_export_dynamic(flat, single, batched), single, dynamic_batch=True)
@@ -100,7 +100,7 @@ def export_again(graph: GraphModule, example_inputs: tuple[torch.Tensor, ...], *
     """
     try:
         if dynamic_batch:
-            return _export_dynamic(graph, example_inputs, _batched_inputs(example_inputs))
+            return _export_dynamic(graph, example_inputs, batched_inputs(example_inputs))
         exported = _export(graph, example_inputs, None)
     except Exception as error:
         raise export_error("the edited graph", error) from error
@@ -135,7 +135,7 @@ def _export(
     return graph
 
 
-def _batched_inputs(tensors: tuple[torch.Tensor, ...]) -> tuple[bool, ...]:
+def batched_inputs(tensors: tuple[torch.Tensor, ...]) -> tuple[bool, ...]:
     """Which inputs have the batch as their dimension 0: those that agree with the first that has a dimension."""
     size = next((tensor.shape[0] for tensor in tensors if tensor.ndim), 0)
     return tuple(tensor.ndim > 0 and size > 0 and tensor.shape[0] == size for tensor in tensors)

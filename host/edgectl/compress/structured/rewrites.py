@@ -29,7 +29,7 @@ class Rewrite(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SizeRewrite:
-    """One number in a list of sizes (view, reshape, expand, unflatten)."""
+    """One number in a list of sizes (view, reshape, expand, unflatten); one that the graph computes becomes -1."""
 
     node: str
     argument: int
@@ -39,13 +39,15 @@ class SizeRewrite:
     def apply(self, node: Node, keep: torch.Tensor) -> None:
         sizes: Any = node.args[self.argument]
         changed = list(sizes)
-        changed[self.position] = int(keep[self.labels].sum())
-        node.update_arg(self.argument, changed)
+        left = int(keep[self.labels].sum())
+        if left != len(self.labels):
+            changed[self.position] = -1 if isinstance(changed[self.position], Node) else left
+            node.update_arg(self.argument, changed)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class GroupsRewrite:
-    """The number of groups of a depthwise convolution."""
+class CountRewrite:
+    """An argument that counts channels: the groups of a convolution or of a group norm."""
 
     node: str
     argument: int
@@ -83,3 +85,14 @@ class SplitRewrite:
         node.target = aten.split_with_sizes.default
         node.args = (node.args[0], sizes, self.dim)
         node.kwargs = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaleRewrite:
+    """Fused attention divides by the root of its width: when that goes down, the old divisor is written out."""
+
+    node: str
+    scale: float
+
+    def apply(self, node: Node, keep: torch.Tensor) -> None:  # noqa: ARG002 - a rewrite takes what stays
+        node.kwargs = {**node.kwargs, "scale": self.scale}
