@@ -6,7 +6,7 @@ import math
 import grpc
 import pytest
 from edgectl.lab.client import AgentClient
-from edgectl.lab.protocol import SHORT
+from edgectl.lab.protocol import COUNTED, SHORT
 from edgectl.lab.testing.scripted_agent import Failure, Script, ScriptedAgent
 from edgectl_protos.errors import EdgectlError, InternalError, ProtocolError, RunnerError
 from edgectl_protos.metrics import Metric, TelemetryRecord, Unavailable
@@ -22,6 +22,11 @@ def infer(script: Script) -> None:
 def benchmark(script: Script) -> None:
     with ScriptedAgent(script) as agent, AgentClient(agent.address) as client:
         client.benchmark("net", DIGEST, SHORT)
+
+
+def count(script: Script) -> None:
+    with ScriptedAgent(script) as agent, AgentClient(agent.address) as client:
+        client.benchmark("net", DIGEST, COUNTED)
 
 
 def profile(script: Script) -> None:
@@ -63,6 +68,31 @@ def test_another_unit_is_never_taken_for_milliseconds(unit: str) -> None:
     with pytest.raises(ProtocolError, match="expected 'ms'") as caught:
         benchmark(Script(unit=unit))
     assert "\x1b" not in caught.value.message
+
+
+@pytest.mark.parametrize("unit", ["", "ms", "s\x1b[31m"])
+def test_another_unit_is_never_taken_for_instructions(unit: str) -> None:
+    with pytest.raises(ProtocolError, match="expected 'insn'") as caught:
+        count(Script(unit=unit, counts=((300, 500), (300, 500))))
+    assert "\x1b" not in caught.value.message
+
+
+_LARGEST = (1 << 64) - 1
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [(), ((300, 500),), ((300, 500),) * 3, ((300, 300), (300, 500)), ((500, 300),) * 2, ((0, 0),) * 2, ((0, 1),) * 2,
+     ((_LARGEST, 1),) * 2],
+)  # fmt: skip
+def test_counts_that_no_program_has_are_no_measurement(counts: tuple[tuple[int, int], ...]) -> None:
+    with pytest.raises(RunnerError):
+        count(Script(unit="insn", counts=counts))
+
+
+def test_more_counts_than_can_be_asked_for_are_refused() -> None:
+    with pytest.raises(RunnerError, match="at most 100"):
+        count(Script(unit="insn", counts=((300, 500),) * 101))
 
 
 @pytest.mark.parametrize("name", ["program_bytes", "load_rss_bytes", "peak_rss_bytes"])

@@ -220,7 +220,7 @@ class AgentClient:
         limited = replace(protocol, time_limit_seconds=protocol.time_limit_seconds or _AGENTS_SHARE * deadline)
         request = convert_measure.count_request(name, digest, limited, choice)
         with self._stream(self._stub.Benchmark, request, self._deadlines.benchmark + deadline) as messages:
-            result = _last(map(convert_measure.benchmark_event, messages), InstructionResult, on_count)
+            result = _last(map(convert_measure.count_event, messages), InstructionResult, on_count)
         return results.counted_measurement(result, info, protocol, choice)
 
     def profile(

@@ -92,24 +92,26 @@ def periodic_request(name: str, digest: str, load: PeriodicLoad, choice: RunnerC
     )
 
 
-def benchmark_event(
-    message: agent_pb2.BenchmarkEvent,
-) -> BenchmarkBlock | InstructionCount | BenchmarkResult | InstructionResult | None:
-    """A block, a count or the result; None for an event that a later version added.
+def benchmark_event(message: agent_pb2.BenchmarkEvent) -> BenchmarkBlock | BenchmarkResult | None:
+    """A block or the result, in milliseconds; None for an event that a later version added.
 
     Raises:
-        ProtocolError: the result is in a unit this version does not know.
+        ProtocolError: the result is in another unit.
         RunnerError: the result lacks a figure.
     """
     kind = message.WhichOneof("event")
     if kind == "block":
         block = message.block
         return BenchmarkBlock(block.attempt, block.index, block.reference, tuple(block.samples_ms), block.rss_bytes)
+    return _result(message.result) if kind == "result" else None
+
+
+def count_event(message: agent_pb2.BenchmarkEvent) -> InstructionCount | InstructionResult | None:
+    """A count or the result, in instructions; None and raises as `benchmark_event`."""
+    kind = message.WhichOneof("event")
     if kind == "count":
         return _count(message.count)
-    if kind != "result":
-        return None
-    return _counted(message.result) if message.result.unit == "insn" else _result(message.result)
+    return _counted(message.result) if kind == "result" else None
 
 
 def profile_answer(reply: agent_pb2.ProfileReply) -> ProfileAnswer:
@@ -236,10 +238,7 @@ def _options(choice: RunnerChoice) -> agent_pb2.RunnerOptions:
 
 
 def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
-    if result.unit != "ms":
-        raise ProtocolError(
-            f"samples in {printable(result.unit)!r}", expected="'ms' or 'insn'", action="update edgectl on this host"
-        )
+    _check_unit(result, "ms")
     if not result.load_ms:
         raise RunnerError(
             "the result of the benchmark has no load_ms", expected="one", action="update the agent on the device"
@@ -260,7 +259,15 @@ def _result(result: agent_pb2.BenchmarkResult) -> BenchmarkResult:
     )
 
 
+def _check_unit(result: agent_pb2.BenchmarkResult, unit: str) -> None:
+    if result.unit != unit:
+        raise ProtocolError(
+            f"a result in {printable(result.unit)!r}", expected=f"{unit!r}", action="update edgectl on this host"
+        )
+
+
 def _counted(result: agent_pb2.BenchmarkResult) -> InstructionResult:
+    _check_unit(result, "insn")
     return InstructionResult(
         counts=tuple(_count(count) for count in _bounded("counts", result.counts, MAX_COUNTS)),
         program_bytes=_known("program_bytes", result.memory.program_bytes),

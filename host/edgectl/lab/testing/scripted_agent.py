@@ -45,6 +45,7 @@ class Failure:
 class Script:
     """What the agent answers.
 
+    `counts` are instructions in a short and a long process, which go with the unit "insn".
     Calls named in `hangs` wait until the agent is stopped, those in `failures` fail; `stops_after` blocks of a
     benchmark the agent is gone.
     """
@@ -60,6 +61,8 @@ class Script:
     chosen: int = 0
     sends_result: bool = True
     unit: str = "ms"
+    emulator: str = ""
+    counts: tuple[tuple[int, int], ...] = ()
     load_ms: float = 1.5
     memory: Mapping[str, int] = field(default_factory=lambda: dict(_MEMORY))
     stops_after: int | None = None
@@ -129,6 +132,7 @@ class _Servicer(agent_pb2_grpc.AgentServicer):
             device=self._script.device,
             architecture="x86_64",
             runtime="executorch 1.5.1",
+            emulator=self._script.emulator,
         )
 
     def PutBundle(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
@@ -150,6 +154,8 @@ class _Servicer(agent_pb2_grpc.AgentServicer):
 
     def Benchmark(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
         self._begin("Benchmark", request, context)
+        for count in self._counts():
+            yield agent_pb2.BenchmarkEvent(count=count)
         for index, samples in enumerate(self._script.blocks):
             if index == self._script.stops_after:
                 self._agent.vanish()
@@ -160,10 +166,16 @@ class _Servicer(agent_pb2_grpc.AgentServicer):
         if self._script.sends_result:
             yield agent_pb2.BenchmarkEvent(result=self._result())
 
+    def _counts(self) -> list[agent_pb2.InstructionCount]:
+        return [
+            agent_pb2.InstructionCount(index=index, short_instructions=short, long_instructions=long)
+            for index, (short, long) in enumerate(self._script.counts)
+        ]
+
     def _result(self) -> agent_pb2.BenchmarkResult:
         script = self._script
         result = agent_pb2.BenchmarkResult(
-            unit=script.unit, chosen=script.chosen, load_ms=[script.load_ms], threads=1, cpus=[0]
+            unit=script.unit, chosen=script.chosen, load_ms=[script.load_ms], threads=1, cpus=[0], counts=self._counts()
         )
         attempt = result.attempts.add(reasons=script.reasons)
         for samples in script.blocks:
