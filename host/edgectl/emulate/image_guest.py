@@ -30,8 +30,15 @@ _MASKED = (
     *("sys-kernel-config.mount", "sys-fs-fuse-connections.mount", "proc-sys-fs-binfmt_misc.automount"),
     *("systemd-binfmt.service", "systemd-pstore.service", "systemd-update-utmp.service"),
     *("systemd-update-utmp-runlevel.service", "systemd-journal-flush.service", "systemd-random-seed.service"),
-    *("systemd-networkd.service", "systemd-networkd.socket"),
+    *("systemd-networkd.service", "systemd-networkd.socket", "systemd-journald-audit.socket"),
+    # What is set when the image is made, or by the initial RAM file system.
+    *("systemd-remount-fs.service", "systemd-sysctl.service", "systemd-firstboot.service"),
+    *("systemd-machine-id-commit.service", "systemd-repart.service", "systemd-pcrphase.service"),
+    *("systemd-pcrphase-sysinit.service", "systemd-tmpfiles-setup.service", "systemd-tmpfiles-clean.timer"),
+    *("cryptsetup.target", "integritysetup.target", "veritysetup.target"),
 )
+
+_GENERATORS = "usr/lib/systemd/system-generators"
 
 
 def agent_unit() -> Path:
@@ -47,8 +54,10 @@ def recipe_files() -> tuple[Path, ...]:
 
 def configure_guest(root: Path) -> None:
     """Write the guest's settings into its file system at `root`."""
-    for name in ("dev", "proc", "run", "sys", "tmp", "root", "etc/edgectl/identity", "var/lib"):
+    for name in ("dev", "proc", "run", "sys", "tmp", "var/tmp", "root", "etc/edgectl/identity", "var/lib", "var/log"):
         (root / name).mkdir(parents=True, exist_ok=True)
+    for name in ("tmp", "var/tmp"):
+        (root / name).chmod(0o1777)
     for name in ("passwd", "group"):
         shutil.copyfile(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
     _write(root / "etc/fstab", "")
@@ -58,6 +67,8 @@ def configure_guest(root: Path) -> None:
     units.mkdir(parents=True, exist_ok=True)
     for name in _MASKED:
         _link(units / name, "/dev/null")
+    for generator in (root / _GENERATORS).iterdir():  # they look for disks, terminals and old init scripts
+        _link(root / "etc/systemd/system-generators" / generator.name, "/dev/null")
     _link(units / "default.target", "/usr/lib/systemd/system/multi-user.target")
     _enable(units, agent_unit(), "multi-user.target")
     _enable(units, GUEST_FOLDER / _EXEC_UNIT, "sysinit.target")

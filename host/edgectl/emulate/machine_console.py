@@ -45,6 +45,11 @@ def is_ready(console: str) -> bool:
     return _READY in console
 
 
+def agent_failures(console: str) -> int:
+    """How often the agent's service has failed."""
+    return console.count("edge-agent.service: Failed with result")
+
+
 def console_text(path: Path) -> str:
     """All of a console; empty where there is none yet."""
     try:

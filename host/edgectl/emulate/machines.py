@@ -25,6 +25,7 @@ from edgectl_protos.errors import (
 )
 
 from edgectl.config import Paths
+from edgectl.emulate.board_wheel import BUILD_COMMAND
 from edgectl.emulate.image import MachineImage, build_image, find_image
 from edgectl.emulate.machine import (
     NAME,
@@ -35,7 +36,7 @@ from edgectl.emulate.machine import (
     machines_folder,
     unknown_machine,
 )
-from edgectl.emulate.machine_console import boot_phase, console_tail, console_text, is_ready
+from edgectl.emulate.machine_console import agent_failures, boot_phase, console_tail, console_text, is_ready
 from edgectl.emulate.machine_exec import shut_down
 from edgectl.emulate.machine_making import (
     check_entry,
@@ -66,6 +67,7 @@ _START_SECONDS = 180.0
 _SECONDS_MORE = 60.0  # for each further machine that starts at the same time
 _POLL_SECONDS = 0.25
 _GREET_TRIES = 20
+_AGENT_TRIES = 2
 _POWER_OFF_SECONDS = 30.0
 
 Greet = Callable[[str], object]
@@ -258,10 +260,13 @@ class Machines:
     def _await_hello(self, name: str, deadline: float) -> None:
         """Look at the console until the agent is ready, then greet it: nothing is sent to a machine that starts."""
         machine = self.find(name)
-        tries = 0
+        tries, told = 0, ""
         while True:
             console = console_text(machine.console)
-            self._observer.machine_advanced(name, *boot_phase(console))
+            phase, fraction = boot_phase(console)
+            if phase != told:
+                told = phase
+                self._observer.machine_advanced(name, phase, fraction)
             if is_ready(console):
                 try:
                     self._greet(name)
@@ -271,6 +276,7 @@ class Machines:
                         raise
                 else:
                     break
+            _check_agent(machine, console)
             if not is_running(machine):
                 raise StateError(
                     f"{name} ended while it started{console_tail(machine.console)}",
@@ -303,6 +309,18 @@ def _new_names(count: int, known: Sequence[Machine]) -> list[str]:
     taken = {machine.number for machine in known}
     free = (number for number in range(len(known) + max(count, 0)) if number not in taken)
     return [f"qemu-{number}" for _, number in zip(range(count), free, strict=False)]
+
+
+def _check_agent(machine: Machine, console: str) -> None:
+    """Give up early where the agent starts and fails over and over."""
+    if agent_failures(console) < _AGENT_TRIES:
+        return
+    raise StateError(
+        f"the agent in {machine.name} does not start{console_tail(machine.console)}",
+        expected="an agent that gets ready",
+        action=f"see `edgectl qemu logs {machine.name} --agent`; where its wheel is older than this edgectl, "
+        f"run `{BUILD_COMMAND}`, `edgectl qemu down {machine.name}` and `edgectl qemu up`",
+    )
 
 
 def _status(machine: Machine, process: MachineProcess | None) -> MachineStatus:
