@@ -15,7 +15,7 @@ from edgectl.cli.progress import open_progress
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path))
-@on_option()
+@on_option("--to")
 @output_option
 def deploy(bundle: Path, device_name: str, output: Output) -> None:
     """Install a bundle on a device and make it the active one.

@@ -37,10 +37,11 @@ def complete_device(_context: click.Context, _parameter: click.Parameter, incomp
     return [name for name in names if name.startswith(incomplete)]
 
 
-def on_option(*, required: bool = True) -> Callable[[Command], Command]:
-    """Add `--on DEVICE`; the command gets a `device_name`."""
+def on_option(*other_names: str, required: bool = True) -> Callable[[Command], Command]:
+    """Add `--on DEVICE`, and `other_names` for it; the command gets a `device_name`."""
     return click.option(
         "--on",
+        *other_names,
         "device_name",
         metavar="DEVICE",
         shell_complete=complete_device,
