@@ -193,9 +193,23 @@ def test_loss_that_explodes_is_one_compile_error() -> None:
         list(run_stages(state, splits(), stages(wild), seed=0, observer=SilentObserver()))
 
 
-def test_training_after_quantize_is_refused_before_anything_runs() -> None:
-    with pytest.raises(UsageError, match="after quantize"):
-        run_stages(chain(), splits(), stages(QUANTIZE, TRAIN), seed=0, observer=SilentObserver())
+def test_distilling_after_quantize_trains_what_is_quantized() -> None:
+    """Not the same as distilling first: the student's errors are those of its rounded weights."""
+    plan = stages(TRAIN, PRUNE, QUANTIZE, DISTILL)
+    *_, quantized, distilled = run_stages(chain(), splits(), plan, seed=0, observer=SilentObserver())
+    assert distilled.state.quantization is not None
+    assert distilled.metrics["accuracy"] >= quantized.metrics["accuracy"]
+    before, after = (dict(result.state.graph.named_parameters()) for result in (quantized, distilled))
+    assert before.keys() == after.keys()
+    assert not any(torch.equal(before[name], after[name]) for name in before if before[name].ndim > 1)
+
+
+def test_pruning_after_quantize_measures_the_ranges_again() -> None:
+    plan = stages(TRAIN, QUANTIZE, PRUNE)
+    *_, quantized, pruned = run_stages(chain(), splits(), plan, seed=0, observer=SilentObserver())
+    assert pruned.macs <= 0.56 * quantized.macs
+    assert pruned.state.quantization.calibrated
+    assert pruned.state.quantization.ranges != quantized.state.quantization.ranges
 
 
 def test_distilling_what_nothing_has_trained_is_refused_before_anything_runs() -> None:

@@ -96,10 +96,9 @@ def test_fault_is_told_with_its_place(old: str, new: str, parts: tuple[str, ...]
         assert part in message
 
 
-def test_training_after_quantize_is_refused_and_told_why() -> None:
-    message = refused(GOOD + "  - distill: {epochs: 1}\n")
-    assert "distill comes after quantize" in message
-    assert "not available in this version" in message
+def test_training_may_follow_quantize() -> None:
+    recipe = parse_recipe(GOOD + "  - distill: {epochs: 1}\n", source="r.yaml")
+    assert [stage.kind for stage in recipe.stages[-2:]] == ["quantize", "distill"]
 
 
 def test_distill_first_is_refused_and_told_why() -> None:

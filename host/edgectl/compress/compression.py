@@ -45,8 +45,8 @@ class Pipeline:
 
     def run(
         self,
-        model: nn.Module,
-        example_inputs: Sequence[Any] | torch.Tensor,
+        model: nn.Module | Result,
+        example_inputs: Sequence[Any] | torch.Tensor = (),
         example_kwargs: Mapping[str, Any] | None = None,
         *,
         calibration: Iterable[Any] | None = None,
@@ -63,7 +63,7 @@ class Pipeline:
         What a stage cannot prune or quantize is left as it is; `frozen` of the result names the place and the reason.
 
         Args:
-            model: any module that `torch.export` takes.
+            model: any module that `torch.export` takes; or a result, to go on from, which knows its example.
             example_inputs: its positional arguments, batch 1: tensors, or pytrees of them.
             example_kwargs: its keyword arguments.
             calibration: iterable of input tuples, any batch; a bare tensor is a tuple of one. It is gone through once.
@@ -80,6 +80,7 @@ class Pipeline:
             CompileError: the model cannot be exported (which call, which line), or its weights are not finite.
             DatasetError: data that do not fit the example.
         """
+        from edgectl.compress.data.example import example_arguments
         from edgectl.compress.pipeline.initial import exported_state
         from edgectl.compress.pipeline.observer import SilentObserver
         from edgectl.compress.pipeline.sources import user_sources
@@ -92,27 +93,13 @@ class Pipeline:
             example, calibration=calibration, training=training, evaluation=evaluation, loss=loss, notes=notes
         )
         return collected(
-            self,
+            self.stages,
             state,
             example,
             sources,
+            seed=self.seed,
             observer=observer or SilentObserver(),
             meter=meter,
             cache=cache,
             work=work or NEVER_PAUSED,
         )
-
-
-def example_arguments(given: Sequence[Any] | torch.Tensor | Any) -> tuple[Any, ...]:
-    """The positional arguments: a bare tensor is a tuple of one.
-
-    Raises:
-        UsageError: a mapping or a text.
-    """
-    if isinstance(given, str | bytes | Mapping):
-        raise UsageError(
-            f"example_inputs is a {type(given).__name__}",
-            expected="a tuple of the model's positional arguments",
-            action="give keyword arguments as example_kwargs",
-        )
-    return tuple(given) if isinstance(given, tuple | list) else (given,)

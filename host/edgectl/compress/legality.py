@@ -38,10 +38,10 @@ class KindRules:
 
 
 RULES: Mapping[str, KindRules] = {
-    "finetune": KindRules(requires=(Fact.TRAINING_DATA, Fact.FLOAT), provides=(Fact.TEACHER,)),
+    "finetune": KindRules(requires=(Fact.TRAINING_DATA,), provides=(Fact.TEACHER,)),
     "prune": KindRules(provides=(Fact.TEACHER,), destroys=(Fact.RANGES,)),
     "sparsify": KindRules(provides=(Fact.TEACHER, Fact.MASKS), destroys=(Fact.RANGES,)),
-    "distill": KindRules(requires=(Fact.TRAINING_DATA, Fact.TEACHER, Fact.FLOAT), provides=(Fact.TEACHER,)),
+    "distill": KindRules(requires=(Fact.TRAINING_DATA, Fact.TEACHER), provides=(Fact.TEACHER,)),
     "quantize": KindRules(requires=(Fact.FLOAT,), provides=(Fact.TEACHER, Fact.RANGES), destroys=(Fact.FLOAT,)),
 }
 _DATA_DRIVEN = {
@@ -59,8 +59,8 @@ _EXPLAINED: Mapping[Fact, tuple[str, str]] = {
         "put finetune before it, or remove it",
     ),
     Fact.FLOAT: (
-        "{stage} comes after quantize",
-        "move it before quantize; training through quantization is not available in this version",
+        "{stage} is given more than once",
+        "keep one of them; `overrides` gives single layers another scheme",
     ),
 }
 
@@ -74,7 +74,7 @@ def requirements(parameters: StageParameters, kind: str) -> tuple[Fact, ...]:
         if parameters.p95_ms is not None:
             asked.append(Fact.DEVICE)
     if isinstance(parameters, Sparsify) and (parameters.epochs or parameters.criterion == "movement"):
-        asked += [Fact.TRAINING_DATA, Fact.FLOAT]
+        asked.append(Fact.TRAINING_DATA)
     return tuple(asked)
 
 
@@ -103,13 +103,11 @@ def check_legality(
 
 def _illegal(stage: Stage, fact: Fact, place: str) -> UsageError:
     seen, action = _EXPLAINED[fact]
-    if fact is Fact.FLOAT and stage.kind == "quantize":
-        return UsageError(
-            f"{place}: quantize is given more than once",
-            expected="quantize once",
-            action="keep one; `overrides` gives single layers another scheme",
-        )
-    return UsageError(f"{place}: {seen.format(stage=stage.name)}", expected=fact.value, action=action)
+    return UsageError(
+        f"{place}: {seen.format(stage=stage.kind if fact is Fact.FLOAT else stage.name)}",
+        expected=fact.value,
+        action=action,
+    )
 
 
 def _check_parameters(stage: Stage, place: str) -> None:

@@ -54,7 +54,7 @@ _KEYS = (*REQUIRED, "model_arguments", "seed", "target", "goals")
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What to make of a model; `model` and `data` are `package.module:function` entry points, or `hf:`, `folder:` paths."""
+    """What to make of a model; `model` and `data` are entry points, or `hf:` and `folder:` paths."""
 
     name: str
     model: str

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,10 @@ from edgectl.compress.data.example import Example
 from edgectl.compress.evaluation.user_module import UserModule
 from edgectl.compress.pipeline.run import StageResult, run_stages
 from edgectl.compress.quantize import runnable
-from edgectl.compress.stages import stage_document
+from edgectl.compress.stages import Stage, stage_document
 from edgectl.compress.state import Frozen, ModelState
 
 if TYPE_CHECKING:
-    from edgectl.compress.compression import Pipeline
     from edgectl.compress.pipeline.cache import StageCache
     from edgectl.compress.pipeline.meters import ProgramMeter
     from edgectl.compress.pipeline.observer import PipelineObserver
@@ -119,18 +118,19 @@ def stage_row(result: StageResult) -> StageRow:
 
 
 def collected(
-    pipeline: Pipeline,
+    stages: Sequence[Stage],
     state: ModelState,
     example: Example,
     sources: Sources,
     *,
+    seed: int,
     observer: PipelineObserver,
     meter: ProgramMeter | None,
     cache: StageCache | None,
     work: Work,
     on_stage: Callable[[StageResult], object] = lambda _: None,
 ) -> Result:
-    """Run a pipeline's stages and keep what they leave.
+    """Run stages and keep what they leave.
 
     Raises:
         EdgectlError: see `Pipeline.run`.
@@ -140,8 +140,8 @@ def collected(
     for result in run_stages(
         state,
         sources,
-        pipeline.stages,
-        seed=pipeline.seed,
+        stages,
+        seed=seed,
         observer=observer,
         work=work,
         meter=meter,
@@ -152,7 +152,7 @@ def collected(
         last = result.state
         on_stage(result)
     recipe = {
-        "seed": pipeline.seed,
-        "stages": [{stage.kind: stage_document(stage.parameters)} for stage in pipeline.stages],
+        "seed": seed,
+        "stages": [{stage.kind: stage_document(stage.parameters)} for stage in stages],
     }
     return Result(last, Example.of(last, example.signature), tuple(rows), recipe)

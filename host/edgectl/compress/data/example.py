@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
+from edgectl_protos.errors import UsageError
 from torch.utils import _pytree as pytree
 
 from edgectl.compress.state import ModelState
@@ -58,3 +59,18 @@ class Example:
         """The example of a state; without a signature its tensors are the positional arguments."""
         call = signature or Signature(len(state.example_inputs))
         return cls(state.example_inputs, call, state.dynamic_batch)
+
+
+def example_arguments(given: Sequence[Any] | torch.Tensor | Any) -> tuple[Any, ...]:
+    """The positional arguments: a bare tensor is a tuple of one.
+
+    Raises:
+        UsageError: a mapping or a text.
+    """
+    if isinstance(given, str | bytes | Mapping):
+        raise UsageError(
+            f"example_inputs is a {type(given).__name__}",
+            expected="a tuple of the model's positional arguments",
+            action="give keyword arguments as example_kwargs",
+        )
+    return tuple(given) if isinstance(given, tuple | list) else (given,)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from edgectl_protos.errors import CompileError
+from edgectl_protos.errors import CompileError, UsageError
 from torch import nn
 
 from edgectl.compress.carrier import export_model, output_tensors
@@ -48,25 +48,31 @@ def state_of(module: nn.Module, data: DataSplits) -> ModelState:
 
 
 def exported_state(
-    module: nn.Module, example_inputs: Sequence[Any], example_kwargs: Mapping[str, Any] | None = None
+    module: Any, example_inputs: Sequence[Any], example_kwargs: Mapping[str, Any] | None = None
 ) -> tuple[ModelState, Example, tuple[str, ...]]:
     """The state of any model, how it is called, and what there is to say about its export.
 
-    `torch.nn.utils.prune` masks become masks of the state.
+    `torch.nn.utils.prune` masks become masks of the state. A result (it has a state and an example) is gone on from.
 
     Raises:
+        UsageError: it is neither a module nor a result.
         CompileError: weights are not finite; it does not take its example; or it cannot be exported.
     """
+    known, called = getattr(module, "state", None), getattr(module, "example", None)
+    if isinstance(known, ModelState) and isinstance(called, Example):
+        return known, called, ()
+    if not isinstance(module, nn.Module):
+        raise UsageError(f"a {type(module).__name__} to compress", expected="a torch.nn.Module, or a result")
     _check_weights(module)
     plain, masks = masks_of(module)
     keywords = dict(example_kwargs or {})
     carrier = export_model(plain, tuple(example_inputs), keywords)
-    known = dict(carrier.graph.named_parameters())
+    parameters = dict(carrier.graph.named_parameters())
     state = ModelState(
         carrier.graph,
         carrier.example_inputs,
         dynamic_batch=carrier.dynamic_batch,
-        masks={name: mask for name, mask in masks.items() if name in known},
+        masks={name: mask for name, mask in masks.items() if name in parameters},
     )
     return state, Example.of(state, Signature(len(example_inputs), tuple(keywords))), carrier.notes
 

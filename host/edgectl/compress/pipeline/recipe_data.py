@@ -10,8 +10,7 @@ from typing import Any
 from edgectl_protos.errors import DatasetError, UsageError
 from edgectl_protos.spelling import describe_known
 
-from edgectl.compress.compression import example_arguments
-from edgectl.compress.data.example import Example, Inputs
+from edgectl.compress.data.example import Example, Inputs, example_arguments
 from edgectl.compress.data.splits import FOLDER, DataSplits, check_splits, load_splits
 from edgectl.compress.entry_points import call_entry_point, load_entry_point
 from edgectl.compress.pipeline.initial import exported_state, state_of

@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -196,6 +196,23 @@ def _judged(state: ModelState, around: Surroundings) -> Judged:
     return evaluation.judge(state, work=around.work) if evaluation is not None else Judged()
 
 
+def counted(state: ModelState, name: str) -> StageResult:
+    """The figures of a state that need no data."""
+    count = count_macs(state)
+    return StageResult(
+        name=name,
+        kind=name,
+        state=state,
+        metrics={},
+        correct=None,
+        parameters=parameter_count(state),
+        nonzeros=nonzero_count(state),
+        macs=count.total,
+        seconds=0.0,
+        notes=count.notes,
+    )
+
+
 def _measured(
     state: ModelState,
     around: Surroundings,
@@ -207,18 +224,14 @@ def _measured(
     notes: tuple[str, ...] = (),
 ) -> StageResult:
     """The figures of a state."""
-    counted = count_macs(state)
-    return StageResult(
-        name=name,
+    plain = counted(state, name)
+    return replace(
+        plain,
         kind=kind,
-        state=state,
         metrics=judged.metrics,
         correct=judged.correct,
-        parameters=parameter_count(state),
-        nonzeros=nonzero_count(state),
-        macs=counted.total,
         seconds=seconds,
-        notes=(*notes, *counted.notes),
+        notes=(*notes, *plain.notes),
         per_class=judged.per_class,
         program=around.meter.figures(state) if around.meter is not None else None,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +25,7 @@ from edgectl.compress.data.feeds import Batch, TrainingFeed
 from edgectl.compress.data.running import run_batch
 from edgectl.compress.mac_count import macs
 from edgectl.compress.named_places import check_places, is_chosen
+from edgectl.compress.quantize import training_graph, write_back
 from edgectl.compress.reasons import first_line
 from edgectl.compress.stages import Distill, Finetune, Sparsify
 from edgectl.compress.state import Edit, ModelState
@@ -130,20 +131,21 @@ def trainable_graph(state: ModelState) -> GraphModule:
     """A copy of the graph in training mode, through fake quantization where the state is quantized.
 
     Raises:
-        UsageError: the state is quantized, which this version cannot train through.
+        CompileError: the state's ranges are void.
     """
-    if state.quantization is not None:
-        raise UsageError("the model is quantized", expected="training before quantize")
-    graph = state.copied_graph()
+    graph = training_graph(state)
     set_training(graph, training=True)
     return graph
 
 
 def trained_state(state: ModelState, graph: GraphModule, edit: Edit) -> ModelState:
-    """The state with the weights of a graph from `trainable_graph`."""
+    """The state with the weights, and the ranges where it is quantized, of a graph from `trainable_graph`."""
     set_training(graph, training=False)
     graph.requires_grad_(requires_grad=False)
-    return state.edited(graph, edit)
+    if state.quantization is None:
+        return replace(state.edited(graph, edit), batch_norm_dirty=False)
+    written = write_back(state, graph)
+    return replace(written.edited(written.graph, edit), batch_norm_dirty=False)
 
 
 class KeptMasks:
