@@ -3,9 +3,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
-from edgectl.cli.checks import Check, Machine, Outcome, pinned_versions, run_checks
+from edgectl.cli.checks import Machine, pinned_versions, run_checks
+from edgectl.cli.emulation_checks import EmulatingMachine
+from edgectl.cli.findings import Check, Outcome
+from edgectl.emulate.user_mode import EmulationTools
+from edgectl_protos.errors import StateError
 
 REQUIREMENTS = ('torch==2.13.0; extra == "compile"', 'executorch==1.5.1; extra == "compile"',
                 'torchao==0.18.0; extra == "compile"', "click>=8.1", 'amqtt==0.12.*; extra == "demo"')  # fmt: skip
@@ -23,6 +28,11 @@ VERSIONS = {
 }
 RUNNER = '{"runtime": "executorch 1.5.1", "architecture": "x86_64", "start_rss_bytes": 5000000}'
 
+TOOLS = EmulationTools(Path("/usr/bin/qemu-aarch64"), Path("/usr/aarch64-linux-gnu/lib"), Path("/venv/insn.so"))
+EMULATING = EmulatingMachine(
+    tools=lambda: TOOLS, plugin_refusal=lambda _tools: "", board_wheel=lambda: Path("/dist/agent.whl")
+)
+
 COMPLETE = Machine(
     python=(3, 12),
     architecture="aarch64",
@@ -30,7 +40,15 @@ COMPLETE = Machine(
     requirements=REQUIREMENTS,
     find_program=lambda name: Path("/usr/bin") / name,
     output_of=lambda _program, _arguments: RUNNER,
+    emulation=EMULATING,
 )
+
+
+def _absent() -> NoReturn:
+    raise StateError("not here", expected="it", action="run: sudo apt-get install it")
+
+
+BARE_EMULATION = EmulatingMachine(tools=_absent, plugin_refusal=lambda _tools: "", board_wheel=_absent)
 
 
 def _check(machine: Machine, name: str) -> Check:
@@ -52,6 +70,7 @@ def test_complete_machine_is_ok_throughout() -> None:
 
 def test_bare_machine_is_told_how_to_fix_each_absence() -> None:
     bare = dataclasses.replace(COMPLETE, version_of=lambda _name: None, find_program=lambda _name: None)
+    bare = dataclasses.replace(bare, emulation=BARE_EMULATION)
     checks = [check for check in run_checks(bare) if check.name != "Python"]
     assert {check.outcome for check in checks} == {Outcome.ABSENT}
     assert all(check.fix for check in checks)
@@ -101,6 +120,37 @@ def test_runner_of_another_runtime_is_wrong() -> None:
 
 def test_runner_over_its_resident_budget_is_wrong() -> None:
     assert _check(_with_runner(RUNNER.replace("5000000", "9000000")), "edge-runner").outcome is Outcome.WRONG
+
+
+def test_an_emulator_that_is_missing_is_named_with_its_package() -> None:
+    check = _check(dataclasses.replace(COMPLETE, emulation=BARE_EMULATION), "qemu-aarch64")
+    assert (check.seen, check.fix) == ("not here: no emulated-pi4", "sudo apt-get install it")
+
+
+@pytest.mark.parametrize(
+    ("emulation", "said", "fix"),
+    [
+        (
+            dataclasses.replace(EMULATING, plugin_refusal=lambda _tools: "unknown option 'plugin'"),
+            "unknown option",
+            "7.2",
+        ),
+        (
+            dataclasses.replace(
+                EMULATING, tools=lambda: dataclasses.replace(TOOLS, plugin=None, plugin_missing="not built")
+            ),
+            "not built",
+            "make insn",
+        ),
+    ],
+)
+def test_an_emulator_that_counts_nothing_still_runs_programs(emulation: EmulatingMachine, said: str, fix: str) -> None:
+    machine = dataclasses.replace(COMPLETE, emulation=emulation)
+    assert _check(machine, "qemu-aarch64").outcome is Outcome.OK
+    counter = _check(machine, "insn")
+    assert counter.outcome is Outcome.ABSENT
+    assert said in counter.seen
+    assert fix in counter.fix
 
 
 def test_only_exact_pins_count() -> None:

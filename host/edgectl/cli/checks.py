@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 import re
 import shutil
@@ -15,32 +16,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from edgectl.cli.emulation_checks import EmulatingMachine, emulated_runner_checks, emulating_machine
+from edgectl.cli.findings import Check, Outcome
+from edgectl.cli.options import current_paths
 from edgectl.cli.text import size_text
+from edgectl.emulate.programs import PACKAGES
 
 _OLDEST_PYTHON, _NEWEST_PYTHON = (3, 11), (3, 13)
 _RUNNER_RESIDENT_BUDGET = 6 << 20
 _PIN = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([0-9][0-9A-Za-z.*+]*)")
-
-
-class Outcome(StrEnum):
-    """Of one check."""
-
-    OK = "ok"
-    ABSENT = "absent"
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding; `fix` says what to do where the outcome is not ok."""
-
-    name: str
-    outcome: Outcome
-    seen: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +39,7 @@ class Machine:
     requirements: tuple[str, ...]
     find_program: Callable[[str], Path | None]
     output_of: Callable[[Path, tuple[str, ...]], str | None]
+    emulation: EmulatingMachine
 
 
 def this_machine() -> Machine:
@@ -64,6 +51,7 @@ def this_machine() -> Machine:
         requirements=tuple(importlib.metadata.requires("edgectl") or ()),
         find_program=_find_program,
         output_of=_output_of,
+        emulation=emulating_machine(current_paths(), os.environ),
     )
 
 
@@ -83,6 +71,11 @@ def run_checks(machine: Machine) -> tuple[Check, ...]:
         check_program(machine, "ninja", "building edge-runner", "pip install ninja"),
         check_program(
             machine, "aarch64-linux-gnu-g++", "building edge-runner for boards", "apt-get install g++-aarch64-linux-gnu"
+        ),
+        *emulated_runner_checks(machine.emulation),
+        *(
+            check_program(machine, name, "emulated machines (edgectl qemu)", f"apt-get install {PACKAGES[name]}")
+            for name in ("qemu-system-aarch64", "mmdebstrap", "mke2fs")
         ),
     )
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import click
 from edgectl_protos.errors import ExitCode
 
-from edgectl.cli.checks import Outcome, run_checks, this_machine
+from edgectl.cli.checks import run_checks, this_machine
+from edgectl.cli.findings import Outcome
 from edgectl.cli.options import output_option
 from edgectl.cli.output import Output, Table
 
