@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -17,7 +18,9 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from edgectl.emulate.user_mode import emulated_names, emulated_target
+from edgectl.cli.emulation_checks import emulating_machine
+from edgectl.config import Paths
+from edgectl.emulate.user_mode import emulated_names, emulated_target, find_tools
 from edgectl.lab.client import AgentClient
 from edgectl.lab.device_values import InstructionCount
 from edgectl.lab.devices import open_device
@@ -392,6 +395,14 @@ def test_a_plugin_of_another_version_is_reported_in_qemus_words(home: EmulatedHo
         with pytest.raises(grpc.RpcError) as refused:
             next(call)
     assert "API version 99" in error_of(refused.value).message
+
+
+def test_the_doctor_asks_the_emulator_whether_it_takes_the_counter(insn_plugin: Path, tmp_path: Path) -> None:
+    tools = find_tools()
+    asked = emulating_machine(Paths(tmp_path, tmp_path, tmp_path), {}).plugin_refusal
+    assert asked(dataclasses.replace(tools, plugin=insn_plugin)) == ""
+    (tmp_path / "other.so").write_text("no library")
+    assert "Could not load plugin" in asked(dataclasses.replace(tools, plugin=tmp_path / "other.so"))
 
 
 def test_an_agent_whose_runner_would_take_another_boards_kernels_does_not_start(
