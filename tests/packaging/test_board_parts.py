@@ -338,6 +338,17 @@ def test_a_distribution_that_installs_more_than_packages_is_refused(tmp_path: Pa
 # --- The command ----------------------------------------------------------------------------------------------------
 
 
+def test_the_page_on_boards_shows_targets_that_make_has_and_messages_that_are_said() -> None:
+    page = (ROOT / "docs/boards.md").read_text()
+    targets = set(re.findall(r"\bmake (agent-\w+|board-\w+)", page))
+    phony = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert targets == {"agent-wheel", "agent-deb", "board-runner"}
+    assert targets <= set(" ".join(phony).split())
+    with pytest.raises(StateError) as failure:
+        check_requires(COMMITTED, [*COMMITTED.requires, "psutil>=6"])
+    assert f"board_packages: {failure.value.code}: {failure.value.message}" in page
+
+
 def test_an_unknown_architecture_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["wheel", "--arch", "armv7l"]) == 2
     assert capsys.readouterr().err == (
