@@ -53,7 +53,19 @@ find_python() {
 need python3 'command -v python3'
 python=$(find_python)
 need g++ 'command -v g++' python3-venv "$python -c 'import ensurepip'"
-[ "$purpose" = test ] && need mosquitto 'PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto'
+# Tests start an sshd of their own on loopback. The package's service would open this machine to its network: it is masked first.
+sshd_there() { PATH=$PATH:/usr/sbin:/usr/local/sbin command -v sshd >/dev/null; }
+mask_sshd() {
+  local as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+  "${as_root[@]}" ln -sf /dev/null /etc/systemd/system/ssh.service 2>/dev/null &&
+    "${as_root[@]}" ln -sf /dev/null /etc/systemd/system/ssh.socket 2>/dev/null || true
+}
+if [ "$purpose" = test ]; then
+  sshd_there || mask_sshd
+  need mosquitto 'PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mosquitto' openssh-server sshd_there openssh-client 'command -v ssh-keygen' \
+    systemd 'command -v systemd-analyze'
+fi
 if [ "$purpose" != demo ]; then
   need g++-aarch64-linux-gnu 'command -v aarch64-linux-gnu-g++' qemu-user 'command -v qemu-aarch64' \
     qemu-system-arm 'command -v qemu-system-aarch64' qemu-utils 'command -v qemu-img' mmdebstrap 'command -v mmdebstrap' \

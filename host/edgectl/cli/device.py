@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgectl.cli.device_install import install, uninstall
 from edgectl.cli.groups import NamedGroup
 from edgectl.cli.options import complete_device, current_paths, output_option
 from edgectl.cli.output import Output, Table
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.group(cls=NamedGroup)
 def device() -> None:
-    """List, add, remove and show devices."""
+    """List, add, remove and show devices; install the agent on boards."""
+
+
+device.add_command(install)
+device.add_command(uninstall)
 
 
 @device.command("list")
