@@ -27,6 +27,12 @@ COMMANDS: Mapping[str, CommandEntry] = {
         ("doctor", "edgectl.cli.doctor", "doctor", "Check this machine, and say how to fix what is missing."),
         ("compress", "edgectl.cli.compress", "compress", "Run a recipe: train, prune, distill, quantize, lower."),
         ("lower", "edgectl.cli.lower", "lower", "Lower a model as it is to a bundle."),
+        (
+            "quant-report",
+            "edgectl.cli.quant_report",
+            "quant_report",
+            "Rank a quantized model's layers by error, with the cause.",
+        ),
         ("inspect", "edgectl.cli.inspect", "inspect", "Show what a bundle holds."),
         ("bench", "edgectl.cli.bench", "bench", "Measure latency and memory on a device."),
         ("profile", "edgectl.cli.profile", "profile", "Show where a program's time goes, by operator."),

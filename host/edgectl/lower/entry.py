@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,8 @@ from edgectl_protos.errors import CompileError, UndelegatedError, UsageError
 
 from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lower.agreement import LEAST_AGREEMENT, least_agreement
+from edgectl.lower.delegation import DelegationReport
+from edgectl.lower.faulty_layers import lower_without_faulty_layers
 from edgectl.lower.flow import LoweringOptions, export_subject, lower_exported
 from edgectl.lower.program import Program, library_noise_silenced
 from edgectl.lower.target_check import check_target
@@ -69,24 +71,24 @@ def lower(
     else:
         program = _lowered_module(subject, example_inputs, example_kwargs, check=check, work=work)
     if fail_on_fallback:
-        refuse_fallback(program)
+        refuse_outside(program.delegation)
     return replace(program, notes=(*program.notes, *check_target(program, wanted).remarks))
 
 
-def refuse_fallback(program: Program) -> None:
+def refuse_outside(delegation: DelegationReport) -> None:
     """Refuse a program with operators outside the delegate.
 
     Raises:
         UndelegatedError: it names the first of them, where it comes from, and why.
     """
-    outside = program.delegation.outside
+    outside = delegation.outside
     if outside:
         first = outside[0]
         more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
         raise UndelegatedError(
             f"{first.operator} at {first.place}{more} outside the delegate: {first.reason}",
             expected="every operator in the delegate",
-            action="change the model there, or lower without --fail-on-fallback",
+            action="change the model there, or allow operators outside",
         )
 
 
@@ -114,11 +116,22 @@ def _lowered_module(
 
 
 def _lowered_state(state: Any, *, check: bool, work: Work) -> Program:
-    from edgectl.compress.materialize import materialize_program
+    from edgectl.compress.quantize import materialize
+
+    precision = "float32" if state.quantization is None else "int8"
+
+    def whole(exported: ExportedProgram) -> Program:
+        program = lower_exported(exported, work=work)
+        return _Reference.of(exported).compared(program, precision) if check else program
 
     with library_noise_silenced():
-        exported = materialize_program(state, work=work)
-    precision = "float32" if state.quantization is None else "int8"
+        exported = materialize(state, work=work)
+        if state.quantization is not None:
+            try:
+                return whole(exported)
+            except CompileError:
+                with suppress(CompileError):
+                    return lower_without_faulty_layers(state, whole)
     return _agreeing(exported, check=check, precision=precision, work=work)
 
 

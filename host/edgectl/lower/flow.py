@@ -127,17 +127,22 @@ def _lowered(
     work.breathe()
     try:
         with quick_lowering():
-            return _emitted(exported, work, delegate=delegate, verified=False)
+            return emit(exported, delegate=delegate, verified=False, work=work)
     except KeyboardInterrupt:
         raise
     except Exception:  # noqa: BLE001 - whatever the reason, the libraries' own way has the last word
         work.breathe()
-        return _emitted(exported, work, delegate=delegate, verified=True)
+        return emit(exported, delegate=delegate, verified=True, work=work)
 
 
-def _emitted(
-    exported: ExportedProgram, work: Work, *, delegate: bool, verified: bool
+def emit(
+    exported: ExportedProgram, *, delegate: bool, verified: bool, work: Work = NEVER_PAUSED
 ) -> tuple[bytes, DelegationReport, tuple[str, ...]]:
+    """The .pte of an exported program, what became of its operators, and the delegates in it.
+
+    Raises:
+        Exception: whatever ExecuTorch raises.
+    """
     import executorch.kernels.quantized  # noqa: F401 - so that a quantize outside the delegate has a kernel
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower

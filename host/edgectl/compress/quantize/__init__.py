@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from edgectl.compress.quantize.assignment import Assignment, calibrate_within
 from edgectl.compress.quantize.calibration import calibrate, recalibrate
 from edgectl.compress.quantize.materialization import materialize, runnable
 from edgectl.compress.quantize.spec import QuantizationSpec, Steps
@@ -10,9 +11,11 @@ from edgectl.compress.quantize.stage import quantize
 from edgectl.compress.quantize.training_graph import training_graph, write_back
 
 __all__ = [
+    "Assignment",
     "QuantizationSpec",
     "Steps",
     "calibrate",
+    "calibrate_within",
     "materialize",
     "quantize",
     "recalibrate",
