@@ -40,6 +40,8 @@ from board_packages.debian_python import distribution_members
 from board_packages.distribution import python_members, read_distribution
 from board_packages.elf import ElfFacts, read_elf
 from board_packages.platform_tag import needed_versions, oldest_system, platform_tag
+from board_packages.runner import build_runner
+from board_packages.sdk import UnpackedSdk, unpack_sdk
 from board_packages.wheel import Wheel, build_wheel
 from edgectl_protos.errors import StateError
 
@@ -333,6 +335,26 @@ def test_a_distribution_that_installs_more_than_packages_is_refused(tmp_path: Pa
         archive.writestr("grpcio-1.0.data/scripts/grpc", "")
     with pytest.raises(StateError, match=r"holds grpcio-1\.0\.data/scripts/grpc; expected packages alone"):
         distribution_members([wheel], python="3.11")
+
+
+# --- What is missing or not what it should be ------------------------------------------------------------------------
+
+
+def test_an_executorch_with_other_bytes_than_committed_is_never_unpacked(tmp_path: Path) -> None:
+    wheel = tmp_path / "download" / f"executorch-{COMMITTED.sdk.version}-cp311-cp311-manylinux_2_28_aarch64.whl"
+    wheel.parent.mkdir()
+    wheel.write_bytes(b"another")
+    digest = COMMITTED.sdk.digests["aarch64"]
+    with pytest.raises(StateError, match=rf"aarch64\.whl has SHA-256 .*; expected {digest}; delete it and build again"):
+        unpack_sdk(AARCH64, COMMITTED.sdk, build=tmp_path)
+    assert not (tmp_path / "aarch64").exists()
+
+
+def test_a_missing_compiler_is_named_with_its_package(tmp_path: Path) -> None:
+    absent = replace(AARCH64, triplet="riscv64-nowhere-gnu")
+    sdk = UnpackedSdk(package=tmp_path, licence=tmp_path)
+    with pytest.raises(StateError, match=r"no riscv64-nowhere-gnu-g\+\+ .*apt-get install g\+\+-riscv64-nowhere-gnu"):
+        build_runner(absent, sdk, libraries=(), sources=tmp_path, build=tmp_path)
 
 
 # --- The command ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ stable-ABI ones once, grpcio for each Python; `edge-agent` looks there and in th
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -153,18 +152,15 @@ def write_control(members: Sequence[Member], folder: Path, *, sources: Path, con
 def pack_tree(folder: Path, target: Path, *, level: int) -> None:
     """Make `target` of the tree at `folder`: owned by root, all times alike, compressed at xz's `level`, 0 to 9."""
     private = folder / _IDENTITY
-    for path in sorted(folder.rglob("*"), reverse=True):
+    for path in (folder, *folder.rglob("*")):
         if path.is_dir():
             path.chmod(0o700 if path == private else 0o755)
         elif path.parent.name == "DEBIAN":
             path.chmod(0o755 if path.name in _MAINTAINER_SCRIPTS else 0o644)
-        os.utime(path, (_TIME, _TIME))
-    folder.chmod(0o755)
-    os.utime(folder, (_TIME, _TIME))
     run_tool(
         # One thread: how many a machine has would show in the bytes.
         ["dpkg-deb", "--root-owner-group", "-Zxz", f"-z{level}", "--threads-max=1", "--build", folder, target],
-        environ={"SOURCE_DATE_EPOCH": str(_TIME)},
+        environ={"SOURCE_DATE_EPOCH": str(_TIME)},  # no time in the package is later
     )
 
 

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgectl_protos.errors import StateError
+
 from board_packages.architecture import Architecture
 from board_packages.sdk import UnpackedSdk
 from board_packages.tools import run_tool
@@ -58,6 +60,10 @@ def build_runner(
 
 
 def _compile(architecture: Architecture, sdk: UnpackedSdk, *, sources: Path, build: Path) -> Path:
+    compiler = f"{architecture.triplet}-g++"
+    if shutil.which(compiler) is None:
+        package = f"g++-{architecture.triplet.replace('_', '-')}"
+        raise StateError(f"no {compiler} on this machine", expected="it on PATH", action=f"apt-get install {package}")
     scripts = Path(sys.executable).parent
     cmake = scripts / "cmake"
     mapped = " ".join(
@@ -72,7 +78,7 @@ def _compile(architecture: Architecture, sdk: UnpackedSdk, *, sources: Path, bui
         "CMAKE_BUILD_TYPE": "Release",
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": architecture.name,
-        "CMAKE_CXX_COMPILER": f"{architecture.triplet}-g++",
+        "CMAKE_CXX_COMPILER": compiler,
         "CMAKE_CXX_FLAGS": mapped,
         "CMAKE_EXE_LINKER_FLAGS": "-Wl,--build-id=none",
         "CMAKE_PREFIX_PATH": sdk.package.resolve(),
