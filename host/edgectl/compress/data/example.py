@@ -31,7 +31,8 @@ class Signature:
         given = dict(keywords or {})
         named = dict(zip(self.keywords, arguments[self.positional :], strict=False)) | given
         ordered = {name: named[name] for name in self.keywords if name in named}
-        leaves = pytree.tree_leaves((tuple(arguments[: self.positional]), ordered))
+        surplus = tuple(arguments[self.positional + len(self.keywords) :])  # counted, so that it is refused
+        leaves = pytree.tree_leaves((tuple(arguments[: self.positional]), ordered, surplus))
         return tuple(leaf for leaf in leaves if isinstance(leaf, torch.Tensor))
 
 

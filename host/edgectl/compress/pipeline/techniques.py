@@ -19,9 +19,11 @@ from edgectl.compress.data.batches import say_loudly
 from edgectl.compress.data.example import Example, Inputs
 from edgectl.compress.data.feeds import Batch
 from edgectl.compress.data.running import CHUNK, pieces, run_batch
+from edgectl.compress.goals import LESS_IS_BETTER
+from edgectl.compress.mac_count import macs
 from edgectl.compress.pipeline.meters import ProgramMeter
 from edgectl.compress.pipeline.sources import Sources
-from edgectl.compress.quantize import calibrate, recalibrate
+from edgectl.compress.quantize import calibrate, calibrate_within, recalibrate
 from edgectl.compress.reasons import first_line
 from edgectl.compress.sparse.sparsify import sparsify
 from edgectl.compress.stages import Distill, Finetune, Prune, Quantize, Sparsify, Stage
@@ -111,7 +113,11 @@ def _sparsify(state: ModelState, parameters: Sparsify, run: StageRun) -> Applied
 
 def _prune(state: ModelState, parameters: Prune, run: StageRun) -> Applied:
     pruned = prune(state, parameters, evidence=_evidence(state, run), generator=run.generator, work=run.work)
-    return _ranges_again(pruned.state, run), pruned.notes
+    done = pruned.state
+    if macs(done) == macs(state) and done.frozen == state.frozen:
+        reason = "every channel is an input or an output of the model, or all that its layer has"
+        done = replace(done, frozen=(*done.frozen, Frozen(WHOLE_MODEL, "prune", reason)))
+    return _ranges_again(done, run), pruned.notes
 
 
 def _evidence(state: ModelState, run: StageRun) -> Evidence:
@@ -144,8 +150,33 @@ def _evidence(state: ModelState, run: StageRun) -> Evidence:
 
 def _quantize(state: ModelState, parameters: Quantize, run: StageRun) -> Applied:
     batches, notes = _calibration(state, run, parameters.calibration_items)
-    done = calibrate(state, parameters, batches, generator=run.generator, work=run.work)
+    bound, evaluation = parameters.max_degradation, run.sources.evaluation
+    if bound is None:
+        done = calibrate(state, parameters, batches, generator=run.generator, work=run.work)
+    elif evaluation is None:
+        note = f"max_degradation {bound:g} was not held against anything, for there is no evaluation: give one"
+        say_loudly(note)
+        notes = (*notes, note)
+        done = calibrate(state, parameters, batches, generator=run.generator, work=run.work)
+    else:
+        metered = run.meter is not None and run.meter.measures_latency
+        assigned = calibrate_within(
+            state,
+            parameters,
+            batches,
+            lambda candidate: _main_metric(evaluation.judge(candidate, work=run.work).metrics),
+            generator=run.generator,
+            latency=run.meter.p95_ms if metered and run.meter is not None else None,
+            work=run.work,
+        )
+        done, notes = assigned.state, (*notes, *assigned.notes(bound))
     return done, (*notes, *_frozen_notes(state, done))
+
+
+def _main_metric(metrics: Mapping[str, float]) -> float:
+    """The accuracy, else the first metric; negative where less of it is better."""
+    name = "accuracy" if "accuracy" in metrics else next(iter(metrics))
+    return -metrics[name] if name in LESS_IS_BETTER else metrics[name]
 
 
 def _ranges_again(state: ModelState, run: StageRun) -> ModelState:
