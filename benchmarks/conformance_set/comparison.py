@@ -22,12 +22,29 @@ class Limits:
     native: float
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A program that is off everywhere in the same way, and why: by how much, or with which words it fails."""
+
+    reason: str
+    eager: float = 0.0
+    failure: str = ""
+
+
 LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(eager=1e-5, native=1e-5),
-    "int8": Limits(eager=0.016, native=0.016),
-    "int8_dynamic": Limits(eager=0.01, native=0.01),
-    "8da4w": Limits(eager=0.01, native=0.01),
+    "int8": Limits(eager=0.016, native=1e-5),
+    "int8_dynamic": Limits(eager=0.02, native=1e-5),
+    "8da4w": Limits(eager=0.01, native=1e-5),
 }
+"""Against eager torch a quantized answer may be two of 127 steps off: it rounds in floats where kernels round integers.
+Kernels of different processors round alike, so between places a single step would show."""
+
+KNOWN: Mapping[tuple[str, str], Known] = {
+    ("gelu_tanh", "fp32"): Known("the delegate computes the exact GELU for its tanh approximation", eager=3e-4),
+    ("pad", "int8"): Known("the delegate takes an int8 pad that XNNPACK then refuses", failure="StaticConstantPad"),
+}
+"""Faults of ExecuTorch 1.5.1, not of a processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +63,20 @@ class Finding:
     failure: str = ""
 
     @property
+    def known(self) -> Known | None:
+        return KNOWN.get((self.case, self.precision))
+
+    @property
+    def limits(self) -> Limits:
+        """Those of its precision, or wider ones against eager torch where it is known to be off."""
+        usual = LIMITS[self.precision]
+        return usual if self.known is None else Limits(max(usual.eager, self.known.eager), usual.native)
+
+    @property
     def within(self) -> bool:
-        limits = LIMITS[self.precision]
-        return not self.failure and self.eager <= limits.eager and (self.native or 0.0) <= limits.native
+        if self.failure:
+            return self.known is not None and bool(self.known.failure) and self.known.failure in self.failure
+        return self.eager <= self.limits.eager and (self.native or 0.0) <= self.limits.native
 
     def document(self) -> dict[str, Any]:
         return {
@@ -59,6 +87,7 @@ class Finding:
             "error_against_eager": None if self.failure else self.eager,
             "error_against_native": self.native,
             "within": self.within,
+            "known": None if self.known is None else self.known.reason,
             "failure": self.failure,
         }
 

@@ -15,6 +15,7 @@ def tables(findings: Sequence[Finding]) -> list[str]:
         "",
         *_worst_by("family", findings, lambda finding: f"{finding.family}, {finding.precision}"),
         *_outside(findings),
+        *_known(findings),
     ]
 
 
@@ -23,18 +24,22 @@ def closing_line(findings: Sequence[Finding]) -> str:
     places = _distinct(finding.place for finding in findings)
     programs = len({(finding.case, finding.precision) for finding in findings})
     out = sum(not finding.within for finding in findings)
-    worst = "; ".join(f"{place}: {_worst_line(findings, place)}" for place in places)
-    return f"{programs} programs in {len(places)} places, {out} answers out of tolerance; worst error {worst}"
+    known = len({(finding.case, finding.precision) for finding in findings if finding.known is not None})
+    also = f", {known} known to be off everywhere alike" if known else ""
+    worst = "; ".join(f"{place} {_worst_line(findings, place)}" for place in places)
+    return f"{programs} programs in {len(places)} places, {out} answers out of tolerance{also}; worst error: {worst}"
 
 
 def _worst_line(findings: Sequence[Finding], place: str) -> str:
+    here = [finding for finding in findings if finding.place == place and not finding.failure]
     parts = []
     for precision in LIMITS:
-        errors = [
-            one.eager for one in findings if one.place == place and one.precision == precision and not one.failure
-        ]
+        errors = [finding.eager for finding in here if finding.precision == precision and finding.known is None]
         if errors:
             parts.append(f"{precision} {max(errors):.1e}")
+    native = [finding.native for finding in here if finding.native is not None]
+    if native:
+        parts.append(f"{max(native):.1e} from the native runner")
     return ", ".join(parts) or "nothing ran"
 
 
@@ -51,11 +56,11 @@ def _worst_by(title: str, findings: Sequence[Finding], group: Callable[[Finding]
 
 def _cell(findings: Sequence[Finding]) -> str:
     """The worst error against eager torch and against this machine's runner; marked where any is out of tolerance."""
-    ran = [finding for finding in findings if not finding.failure]
     if not findings:
         return "-"
+    ran = [finding for finding in findings if not finding.failure and finding.known is None]
     if not ran:
-        return "failed !"
+        return "-" if all(finding.within for finding in findings) else "failed !"
     text = f"{max(finding.eager for finding in ran):.1e}"
     native = [finding.native for finding in ran if finding.native is not None]
     if native:
@@ -71,13 +76,25 @@ def _outside(findings: Sequence[Finding]) -> list[str]:
         if finding.failure:
             lines.append(f"{finding.case} {finding.precision} on {finding.place}: {finding.failure}")
             continue
-        limits = LIMITS[finding.precision]
+        limits = finding.limits
         native = "" if finding.native is None else f", {finding.native:.2e} from x86_64 (at most {limits.native:g})"
         lines.append(
             f"{finding.case} {finding.precision} on {finding.place}: {finding.eager:.2e} from eager torch "
             f"(at most {limits.eager:g}){native}"
         )
     return ["", *lines] if lines else []
+
+
+def _known(findings: Sequence[Finding]) -> list[str]:
+    """What is known to be off everywhere alike, once each; the tables leave it out."""
+    lines = {}
+    for finding in findings:
+        if finding.known is not None:
+            seen = finding.known.failure or f"{finding.eager:.1e} from eager torch"
+            lines[finding.case, finding.precision] = (
+                f"known: {finding.case} {finding.precision}: {finding.known.reason} ({seen})"
+            )
+    return ["", *lines.values()] if lines else []
 
 
 def _distinct(names: Iterable[str]) -> list[str]:

@@ -136,11 +136,12 @@ def show_run(run: CompressRun, output: Output) -> None:
             "version": manifest.version,
             "digest": run.info.digest,
             "stages": [figures.document() for figures in run.stages],
+            "target": run.fit.document(),
             "goals": [outcome.document() for outcome in run.goals],
         },
         stage_table(run.stages),
         *([goal_table(run.goals)] if run.goals else []),
-        "\n".join(run.stages[-1].delegation.lines()),
+        "\n".join((*run.stages[-1].delegation.lines(), *run.fit.lines())),
         f"{run.bundle} ({run.info.digest[:12]})",
     )
 

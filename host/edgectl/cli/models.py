@@ -41,7 +41,15 @@ def read_bundle(path: Path) -> BundleInfo:
 
 
 def upload(client: AgentClient, path: Path, progress: Progress) -> Installed:
-    """Send a bundle to a device, where it does not have it already."""
+    """Send a bundle to a device, where it does not have it already.
+
+    Raises:
+        IncompatibleBundleError: the device has not the memory for its program; nothing is sent.
+    """
+    from edgectl.lab.device_memory import check_memory
+
+    with open_bundle(path) as bundle:
+        check_memory(bundle.info.manifest, client.info)
     with progress.task(f"send {path.name}", unit=BYTES) as task:
         return client.put_bundle(path, progress=lambda sent, total: task.reach(sent, total=total))
 

@@ -25,6 +25,7 @@ from edgectl.compress.goals import GoalOutcome, judge_goals
 from edgectl.compress.recipe import MAXIMUM_NAME, Recipe, recipe_document
 from edgectl.cores import NEVER_PAUSED, Work
 from edgectl.lab.runner_choice import RunnerChoice
+from edgectl.lower.target_check import TargetFit, check_target
 from edgectl.targets import load_target
 from edgectl.workflows.output_folder import output_folder
 from edgectl.workflows.stage_figures import StageFigures, stage_figures
@@ -61,13 +62,17 @@ class TimingDevice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CompressRun:
-    """The files of a run and the figures of its stages, `baseline` first; `measurements` is empty without a device."""
+    """The files of a run, the figures of its stages, `baseline` first, and how the last one's program fits the target.
+
+    `measurements` is empty without a device.
+    """
 
     bundle: Path
     info: BundleInfo
     program: Path
     stages: tuple[StageFigures, ...]
     measurements: tuple[Measurement, ...]
+    fit: TargetFit
     goals: tuple[GoalOutcome, ...] = ()
 
 
@@ -187,7 +192,7 @@ class _Run:
         self._timing, self._device_name, self._work = timing, device_name, work
         self._figures: list[StageFigures] = []
         self._measurements: list[Measurement] = []
-        self._last: tuple[Path, BundleInfo, bytes] | None = None
+        self._last: tuple[Path, BundleInfo, bytes, TargetFit] | None = None
 
     def add(self, result: StageResult) -> StageFigures:
         """Lower a stage's model, bundle it, time it, and note its figures."""
@@ -197,10 +202,17 @@ class _Run:
         name = self._recipe.name if last else self._recipe.name + _STAGE_SUFFIX
         version = content_version(self._recipe, program.data)
         path = self._staging / f"{name}-{version}.edge"
-        info = self._write(path, (*self._figures, figures), program, golden, name=name, version=version)
-        figures = self._timed_figures(figures, path, name)
+        try:
+            fit = check_target(program, load_target(self._recipe.target))
+        except CompileError as error:
+            if last:
+                raise
+            figures = replace(figures, untimed=error.seen)  # what follows may make it fit
+        else:
+            info = self._write(path, (*self._figures, figures), program, golden, name=name, version=version)
+            figures = self._timed_figures(figures, path, name)
+            self._last = (path, info, program.data, fit)
         self._figures.append(figures)
-        self._last = (path, info, program.data)
         return figures
 
     @property
@@ -246,7 +258,7 @@ class _Run:
         """
         if self._last is None:
             raise CompileError("the recipe yielded no stage", expected="at least the baseline")
-        staged, info, program = self._last
+        staged, info, program, fit = self._last
         goals = self._judged_goals()
         document = {
             "schema_version": 1,
@@ -255,6 +267,7 @@ class _Run:
             "versions": _versions(),
             "stages": [figures.document() for figures in self._figures],
             "measurements": [measurement.document() for measurement in self._measurements],
+            "target": fit.document(),
             "goals": [outcome.document() for outcome in goals],
         }
         (self._staging / PROGRAM_FILE).write_bytes(program)
@@ -267,6 +280,7 @@ class _Run:
             program=output_dir / PROGRAM_FILE,
             stages=tuple(self._figures),
             measurements=tuple(self._measurements),
+            fit=fit,
             goals=goals,
         )
 

@@ -52,6 +52,7 @@ class Script:
 
     protocol: int = PROTOCOL_VERSION
     device: str = "scripted"
+    memory_bytes: int = 0
     failures: Mapping[RpcName, Failure] = field(default_factory=dict)
     hangs: frozenset[RpcName] = frozenset()
     already_present: bool = False
@@ -133,6 +134,7 @@ class _Servicer(agent_pb2_grpc.AgentServicer):
             architecture="x86_64",
             runtime="executorch 1.5.1",
             emulator=self._script.emulator,
+            memory_bytes=self._script.memory_bytes,
         )
 
     def PutBundle(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
