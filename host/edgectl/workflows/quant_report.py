@@ -59,7 +59,8 @@ def quant_report(
         raise UsageError(f"{path} is not quantized", expected="a recipe with a quantize stage")
     from edgectl.compress.quantize.layer_errors import layer_errors, unannotated_operators
 
-    errors = layer_errors(state, batches, work=work)
+    with work.working("report"):
+        errors = layer_errors(state, batches, work=work)
     items = sum(len(batch[0]) for batch in batches)
     scheme = str(state.quantization.scheme)
     return QuantReport(str(path), scheme, items, errors, unannotated_operators(state.graph))

@@ -143,10 +143,10 @@ class _Search:
         return self.latency is None or self.latency(candidate) <= self.latency(state)
 
     def _quantized(self, kept_float: tuple[str, ...]) -> ModelState:
-        overrides = {**self.parameters.overrides, **dict.fromkeys(kept_float, "float")}
         seeded = torch.Generator().manual_seed(self.generator.initial_seed())
-        parameters = replace(self.parameters, overrides=overrides)
-        return calibrate(self.state, parameters, self.items, generator=seeded, work=self.work)
+        return calibrate(
+            self.state, self.parameters, self.items, generator=seeded, kept_float=kept_float, work=self.work
+        )
 
     def _metric(self, state: ModelState) -> float:
         self.evaluations += 1

@@ -48,6 +48,7 @@ def calibrate(
     batches: Iterable[Any],
     *,
     generator: torch.Generator,
+    kept_float: Sequence[str] = (),
     work: Work = NEVER_PAUSED,
 ) -> ModelState:
     """The state that is quantized when lowered. Its graph stays the float master; the data is not kept.
@@ -60,6 +61,7 @@ def calibrate(
         parameters: scheme, observer, passes, targets, exclusions and overrides.
         batches: tuples of the model's inputs, any number of items in each.
         generator: draws the items, and the order in which AdaRound sees them.
+        kept_float: exact places that stay float whatever the parameters say.
         work: breathes between batches.
 
     Raises:
@@ -71,7 +73,8 @@ def calibrate(
     spec = spec_of(state, parameters)
     items = calibration_items(state, batches, most=parameters.calibration_items, generator=generator)
     state = replace(state, quantization=None, cache={})
-    obstacles = foreseen_obstacles(state, spec)
+    chosen = (Obstacle(place, "its error costs more than the bound allows") for place in kept_float)
+    obstacles = (*foreseen_obstacles(state, spec), *chosen)
     spec = spec.keeping_float(obstacle.place for obstacle in obstacles)
     with work.working("quantization"), torch.no_grad():
         if parameters.passes:

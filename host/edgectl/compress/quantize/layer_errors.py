@@ -97,11 +97,17 @@ def layer_errors(state: ModelState, items: Sequence[Inputs], *, work: Work = NEV
     spec: QuantizationSpec = state.quantization
     graph = state.copied_graph()
     fold_batch_norms(graph)
-    nodes = [node for node in graph.graph.nodes if is_call(node, WEIGHTED) and weight_name(node) is not None]
+    nodes = [node for node in graph.graph.nodes if _reported(node, spec)]
     tallies = {node: _Tally(node, spec.scheme_of(place_of(node)), spec) for node in nodes}
     watch(graph, set(nodes), items, lambda node, arguments, output: tallies[node].add(arguments, output), work=work)
     reasons = {one.place: one.reason for one in state.frozen}
     return tuple(sorted((tallies[node].error(reasons) for node in nodes), key=lambda one: one.sqnr_db))
+
+
+def _reported(node: fx.Node, spec: QuantizationSpec) -> bool:
+    if is_call(node, WEIGHTED):
+        return weight_name(node) is not None
+    return is_call(node, WEIGHTLESS) and source_of(node) in (spec.ranges or {})
 
 
 class Items(Protocol):
@@ -147,6 +153,9 @@ class _Tally:
     reach: torch.Tensor | None = None
 
     def add(self, arguments: tuple[Any, ...], output: torch.Tensor) -> None:
+        if is_call(self.node, WEIGHTLESS):
+            self._add_weightless(arguments, output)
+            return
         given, weight = arguments[0], arguments[1].detach()
         self._see_input(given)
         if self.scheme not in (INT8, INT8_DYNAMIC, INT4_WEIGHTS):
@@ -168,6 +177,24 @@ class _Tally:
         self.signal += float(output.double().square().sum())
         for name, noise in noises.items():
             self.noise[name] += float(noise.double().square().sum())
+
+    def _add_weightless(self, arguments: tuple[Any, ...], output: torch.Tensor) -> None:
+        target: Any = self.node.target
+        rounded = [self._rounded_argument(*pair) for pair in zip(arguments, self.node.args, strict=True)]
+        inputs = target(*rounded) - output
+        noises = {
+            "all": self._rounded_output(output + inputs) - output,
+            "inputs": inputs,
+            "outputs": self._rounded_output(output) - output,
+        }
+        self.signal += float(output.double().square().sum())
+        for name, noise in noises.items():
+            self.noise[name] += float(noise.double().square().sum())
+
+    def _rounded_argument(self, value: Any, source: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [self._rounded_argument(*pair) for pair in zip(value, source, strict=True)]
+        return _rounded(value, self._steps(source)) if isinstance(value, torch.Tensor) else value
 
     def error(self, reasons: dict[str, str]) -> LayerError:
         place = place_of(self.node)
