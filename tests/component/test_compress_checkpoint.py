@@ -42,7 +42,7 @@ class Tied(nn.Module):
         super().__init__()
         self.first, self.second = nn.Linear(192, 192), nn.Linear(192, 192)
         self.second.weight = self.first.weight
-        self.convolution = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)
+        self.convolution = nn.Conv2d(3, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         flat = self.second(self.first(inputs.flatten(1)).relu())

@@ -192,11 +192,14 @@ def test_weights_that_are_not_numbers_are_refused() -> None:
 
 
 def test_unknown_target_is_refused_with_the_nearest_before_anything_runs() -> None:
-    called: list[int] = []
+    called: list[nn.Module] = []
+
+    def judged(module: nn.Module) -> float:
+        called.append(module)
+        return 0.0
+
     with pytest.raises(UsageError, match="prune: exclude: no 'haed' in this model; expected 'head'"):
-        Pipeline([Prune(macs=0.5, exclude=("haed",))]).run(
-            Chain(), (IMAGE,), evaluation=lambda _: called.append(1) or 0.0
-        )  # type: ignore[func-returns-value]
+        Pipeline([Prune(macs=0.5, exclude=("haed",))]).run(Chain(), (IMAGE,), evaluation=judged)
     assert called == []
 
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 from edgectl_protos.errors import UsageError
 
 from edgectl.compress.legality import check_legality
-from edgectl.compress.stages import STAGE_KINDS, Stage, StageParameters, name_stages
+from edgectl.compress.stages import (
+    STAGE_KINDS,
+    Checked,
+    Distill,
+    Finetune,
+    Prune,
+    Quantize,
+    Sparsify,
+    Stage,
+    StageParameters,
+    name_stages,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -33,12 +44,13 @@ class Pipeline:
         UsageError: something else among the stages, or an order that is never legal: it says which, and why.
     """
 
-    def __init__(self, stages: Sequence[StageParameters], *, seed: int = 0) -> None:
-        steps = list(stages)
-        for step in steps:
-            if not isinstance(step, tuple(STAGE_KINDS.values())):
+    def __init__(self, stages: Sequence[Checked], *, seed: int = 0) -> None:
+        steps: list[StageParameters] = []
+        for step in stages:
+            if not isinstance(step, Prune | Sparsify | Quantize | Finetune | Distill):
                 made = ", ".join(kind.__name__ for kind in STAGE_KINDS.values())
                 raise UsageError(f"a {type(step).__name__} among the stages", expected=f"one of {made}")
+            steps.append(step)
         self.stages: tuple[Stage, ...] = name_stages(steps)
         self.seed = seed
         check_legality(self.stages)

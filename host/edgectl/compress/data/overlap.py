@@ -18,9 +18,7 @@ def split_notes(data: DataSplits) -> tuple[str, ...]:
     known = set(item_digests(data.train_inputs))
     shared = sum(digest in known for digest in item_digests(data.test_inputs))
     if shared:
-        notes.append(
-            f"{shared} of {len(data.test_inputs)} test items are training items too: what is seen is not judged"
-        )
+        notes.append(f"{shared} of {len(data.test_inputs)} test items are training items too: keep them apart")
     learned, judged = (float(part.abs().max()) for part in (data.train_inputs, data.test_inputs))
     if learned and judged and not 1 / _RANGE_FACTOR <= judged / learned <= _RANGE_FACTOR:
         notes.append(f"test inputs reach {judged:.3g} and training inputs {learned:.3g}: are both scaled alike?")
