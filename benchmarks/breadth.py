@@ -114,9 +114,8 @@ def main() -> None:
         )
     if arguments.json is not None:
         arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
-    print(
-        f"{sum(row.passed for row in rows)} of {len(rows)} went through: pruned, int8, lowered, run, outputs as in eager"
-    )
+    passed = sum(row.passed for row in rows)
+    print(f"{passed} of {len(rows)} went through: pruned, int8, lowered, run, outputs as in eager")
 
 
 if __name__ == "__main__":

@@ -100,13 +100,24 @@ def export_again(graph: GraphModule, example_inputs: tuple[torch.Tensor, ...], *
     """
     try:
         if dynamic_batch:
-            return _export_dynamic(graph, example_inputs, batched_inputs(example_inputs))
-        exported = _export(graph, example_inputs, None)
+            exported = _export_dynamic(graph, example_inputs, batched_inputs(example_inputs))
+        else:
+            exported = _export(graph, example_inputs, None)
     except Exception as error:
         raise export_error("the edited graph", error) from error
-    if not _agree(graph, exported, example_inputs):
+    if not dynamic_batch and not _agree(graph, exported, example_inputs):
         raise CompileError("the edited graph gives other outputs once it is exported again")
+    _keep_places(graph, exported)
     return exported
+
+
+def _keep_places(graph: GraphModule, exported: GraphModule) -> None:
+    """Nodes of a graph know the modules they come from; those of a graph exported from it are told, where alike."""
+    before, after = ([node for node in one.graph.nodes if node.op == "call_function"] for one in (graph, exported))
+    if [node.target for node in before] == [node.target for node in after]:
+        for node, other in zip(before, after, strict=True):
+            if "nn_module_stack" in node.meta:
+                other.meta["nn_module_stack"] = node.meta["nn_module_stack"]
 
 
 def _export_dynamic(module: nn.Module, single: tuple[torch.Tensor, ...], batched: tuple[bool, ...]) -> GraphModule:
