@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from edgectl.cli.emulation_checks import emulating_machine
 from edgectl.config import Paths
-from edgectl.emulate.user_mode import emulated_names, emulated_target, find_tools
+from edgectl.emulate.user_mode import EmulatedRunner, emulated_names, emulated_target, find_tools
 from edgectl.lab.client import AgentClient
 from edgectl.lab.device_values import InstructionCount
 from edgectl.lab.devices import open_device
@@ -28,7 +28,9 @@ from edgectl.lab.measurement import Measurement
 from edgectl.lab.periodic import PeriodicLoad
 from edgectl.lab.protocol import COUNTED, SHORT
 from edgectl.lab.runner_choice import RunnerChoice
+from edgectl_agent.emulation.counter import InstructionCounter
 from edgectl_agent.emulation.emulator import PATIENCE, Emulator, read_emulator
+from edgectl_agent.runner.options import RunnerOptions
 from edgectl_agent.runner.outcome import describe_exit
 from edgectl_agent.runner.process import run_once
 from edgectl_protos.errors import ExitCode, RunnerError, StateError, UndelegatedError, UsageError
@@ -53,7 +55,7 @@ from tests.agents import (
 )
 from tests.emulated import DEVICE, EmulatedHome, board_bundle, emulated_home
 from tests.program_bundles import Bundle
-from tests.programs import golden_inputs, golden_outputs, layered_program, small_cnn_program
+from tests.programs import conv_net_program, golden_inputs, golden_outputs, layered_program, small_cnn_program
 
 _CRASHES = "int main(void) { *(volatile int *)0 = 1; return 0; }"
 
@@ -173,15 +175,27 @@ def test_ten_measurements_by_the_command_line_are_identical(home: EmulatedHome, 
     assert {run["unit"] for run in document["runs"]} == {"insn"}
 
 
-def test_boards_of_other_cores_execute_other_numbers_of_instructions(home: EmulatedHome, bundle: Bundle) -> None:
-    figures = set()
-    for name in ("emulated-pi3", DEVICE, "emulated-pi5"):
-        arguments = home.arguments(name)
-        with running_agent(home.paths.state.parent / f"agent-{name}", *arguments, device=name) as agent:
-            with AgentClient(agent.address) as client:
-                measured = client.benchmark("net", client.put_bundle(bundle.path).digest, COUNTED)
-            figures.add(measured.p50)
-    assert len(figures) == 3
+def test_other_cores_execute_other_numbers_of_instructions(home: EmulatedHome, program: Path) -> None:
+    counts = {name: _instructions(home.prepared(name), program) for name in ("emulated-pi3", DEVICE, "emulated-pi5")}
+    assert len(set(counts.values())) == 3
+
+
+def test_the_length_of_a_path_changes_no_count(home: EmulatedHome, program_directory: Path, tmp_path: Path) -> None:
+    near = conv_net_program(program_directory)
+    far = tmp_path / "a folder with a long name" / "of another length" / "net.pte"
+    far.parent.mkdir(parents=True)
+    far.symlink_to(near)
+    prepared = home.prepared()
+    elsewhere = tmp_path / "bin" / "edge-runner"
+    elsewhere.parent.mkdir()
+    elsewhere.symlink_to(prepared.runner)
+    moved = dataclasses.replace(prepared, runner=elsewhere)
+    assert _instructions(prepared, near) == _instructions(moved, far)
+
+
+def _instructions(emulated: EmulatedRunner, program: Path) -> int:
+    counter = InstructionCounter(read_emulator(emulated.emulator), emulated.runner, version="")
+    return asyncio.run(counter.count(program, RunnerOptions(threads=1), runs=2)).instructions
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from edgectl_agent.runner.runtime import RuntimeFacts, read_runtime_facts
 
 _PROBE_SECONDS = 30.0
 _COUNTS = "counts"
+_RUNNER, _PROGRAM = Path("edge-runner"), Path("model.pte")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,17 @@ class InstructionCounter:
     version: str
 
     async def count(self, program: Path, options: RunnerOptions, *, runs: int) -> CountedRuns:
-        """Instructions of `runs` runs in a fresh process; raises as `count_runs`."""
-        with tempfile.TemporaryDirectory(prefix="edge-agent-") as folder:
-            counts = Path(folder) / _COUNTS
-            command = self.emulator.counting_command(self.runner, counts)
-            return await count_runs(command, program, options, runs=runs, counts=counts)
+        """Instructions of `runs` runs in a fresh process; raises as `count_runs`.
+
+        Runner and program are called by names that are the same everywhere: the length of a path moves the stack and
+        the heap, and with them what a copy of memory takes.
+        """
+        with tempfile.TemporaryDirectory(prefix="edge-agent-") as made:
+            folder = Path(made)
+            for name, path in ((_RUNNER, self.runner), (_PROGRAM, program)):
+                (folder / name).symlink_to(path.absolute())
+            command = self.emulator.counting_command(_RUNNER, folder / _COUNTS, folder=folder)
+            return await count_runs(command, _PROGRAM, options, runs=runs, counts=folder / _COUNTS)
 
 
 async def read_emulated_runtime(emulator: Emulator, runner: Path) -> RuntimeFacts:

@@ -44,15 +44,15 @@ class Emulator:
         """The runner under the emulator, in an environment that is always the same."""
         return self._command(runner)
 
-    def counting_command(self, runner: Path, counts: Path) -> RunnerCommand:
-        """Likewise, with the instructions counted into a file (device_agent/insn/README.md)."""
+    def counting_command(self, runner: Path, counts: Path, *, folder: Path | None = None) -> RunnerCommand:
+        """Likewise, started in `folder`, with the instructions counted into a file (device_agent/insn/README.md)."""
         # A comma separates the plugin's arguments; doubled, it is one.
         plugin, into = (str(path).replace(",", ",,") for path in (self.plugin, counts))
-        return self._command(runner, "-plugin", f"{plugin},counts={into}")
+        return self._command(runner, "-plugin", f"{plugin},counts={into}", folder=folder)
 
-    def _command(self, runner: Path, *options: str) -> RunnerCommand:
+    def _command(self, runner: Path, *options: str, folder: Path | None = None) -> RunnerCommand:
         words = (self.program, "-cpu", self.core, "-L", self.sysroot, *options, str(runner))
-        return RunnerCommand(words, environment={}, patience=PATIENCE)
+        return RunnerCommand(words, environment={}, folder=folder, patience=PATIENCE)
 
 
 def read_emulator(path: Path) -> Emulator:

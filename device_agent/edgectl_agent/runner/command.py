@@ -10,13 +10,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RunnerCommand:
-    """The words before a mode's own, the environment (None: this process's), and how many times the usual it may take.
+    """The words before a mode's own, the environment and the folder it starts in (None: this process's), its patience.
 
     An emulator is some hundred times slower: every limit of time is multiplied by `patience`.
     """
 
     words: tuple[str, ...]
     environment: Mapping[str, str] | None = None
+    folder: Path | None = None
     patience: float = 1.0
 
 

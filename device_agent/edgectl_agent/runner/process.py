@@ -99,13 +99,13 @@ async def running(runner: RunnerCommand, *arguments: str, commanded: bool = Fals
         await asyncio.shield(process.stop())
 
 
-def tied_to_agent() -> tuple[str, ...]:
+def tied_to_agent(*, digits: int = 1) -> tuple[str, ...]:
     """Arguments of every mode but info that let no runner outlive this process.
 
     The kernel kills the runner with the thread that starts it; naming the parent covers the moment before the runner
-    has asked for that: one whose parent is another by then ends at once.
+    has asked for that: one whose parent is another by then ends at once. `digits` is the least width of its number.
     """
-    return "--die-with-parent", "--parent-pid", str(os.getpid())
+    return "--die-with-parent", "--parent-pid", str(os.getpid()).zfill(digits)
 
 
 async def spawn(
@@ -121,6 +121,7 @@ async def spawn(
             stderr=asyncio.subprocess.PIPE,
             pass_fds=pass_fds,
             env=runner.environment,
+            cwd=runner.folder,
             limit=MAX_LINE_BYTES,
         )
     except OSError as error:

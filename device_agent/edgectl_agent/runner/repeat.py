@@ -16,6 +16,7 @@ from edgectl_agent.runner.outcome import runner_failure
 from edgectl_agent.runner.process import run_once, tied_to_agent
 
 _SECONDS = 3600.0
+_PID_DIGITS = 10
 _MARKS = 3
 """Lines that `repeat` prints: before the first run, after the last, and its report."""
 
@@ -42,10 +43,13 @@ async def count_runs(
 ) -> CountedRuns:
     """Execute the program `runs` times in a fresh process whose `command` writes its counts to the new file `counts`.
 
+    The words it is given are as long whoever starts it: they lie on its stack, and shift what lies beside them.
+
     Raises:
         EdgectlError: the process crashed or failed, or the counts are not those of such a process.
     """
-    arguments = ["repeat", str(program), "--json", "--runs", str(runs), *options.arguments(), *tied_to_agent()]
+    arguments = ["repeat", str(program), "--json", "--runs", str(runs), *options.arguments()]
+    arguments += tied_to_agent(digits=_PID_DIGITS)
     returncode, answer, stderr = await run_once(command, *arguments, seconds=_SECONDS)
     if returncode != 0:
         raise runner_failure(returncode, stderr)
