@@ -75,7 +75,7 @@ def run_checks(machine: Machine) -> tuple[Check, ...]:
         *emulated_runner_checks(machine.emulation),
         *(
             check_program(machine, name, "emulated machines (edgectl qemu)", f"apt-get install {PACKAGES[name]}")
-            for name in ("qemu-system-aarch64", "mmdebstrap", "mke2fs")
+            for name in ("qemu-system-aarch64", "qemu-img", "mmdebstrap", "mke2fs")
         ),
     )
 

@@ -31,7 +31,7 @@ DISK_MIB = 4096
 """What the guest sees; the file is sparse."""
 
 _NEEDED_BYTES = 1536 << 20
-_UNUSED_DAYS = 30
+_UNUSED_DAYS = 7
 _KEY_DIGITS = 16
 _RECORD_FILE = "image.json"
 
