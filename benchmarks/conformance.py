@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 
@@ -68,7 +69,7 @@ def main() -> int:
     return 0 if all(finding.within for finding in findings) else 1
 
 
-def findings_of(programs: tuple[Asset, ...], native: Place, places: list[Place]) -> list[Finding]:
+def findings_of(programs: Sequence[Asset], native: Place, places: Sequence[Place]) -> list[Finding]:
     """Each program in each place, this machine's runner first: the others are compared with it as well."""
     findings = []
     for asset in programs:
