@@ -75,7 +75,7 @@ def target_of(name: object) -> Any:
         return _FUNCTIONS[name]
     namespace, colons, rest = name.partition("::") if isinstance(name, str) else ("", "", "")
     operation, dot, overload = rest.partition(".")
-    if not colons or namespace not in NAMESPACES or not operation.isidentifier() or operation.startswith("__"):
+    if not colons or namespace not in NAMESPACES or not operation.isidentifier():
         raise BundleError(f"the operator {name!r:.80}", expected="one that a saved graph may hold")
     if namespace == "higher_order":
         if operation not in HIGHER_ORDER:
