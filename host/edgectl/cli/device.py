@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgectl.cli.device_install import install, uninstall
+from edgectl.cli.device_report import report
 from edgectl.cli.groups import NamedGroup
 from edgectl.cli.options import complete_device, current_paths, output_option
 from edgectl.cli.output import Output, Table
@@ -25,6 +26,7 @@ def device() -> None:
 
 device.add_command(install)
 device.add_command(uninstall)
+device.add_command(report)
 
 
 @device.command("list")
