@@ -136,6 +136,12 @@ def test_value_read_again_later_is_not_written_over() -> None:
     assert delegate_needs(graph).workspace_bytes == 2 * 64
 
 
-def test_four_bit_weights_take_half_a_byte() -> None:
-    graph = {"xvalues": [value(0, [3, 5], kind="qbint4")], "xnodes": [], "constant_data": []}
-    assert delegate_needs(graph).dtypes == {"int4"}
+def test_four_bits_take_half_a_byte_and_have_their_name() -> None:
+    graph = {
+        "xvalues": [value(0, [3, 5], flags=1), value(1, [3, 5], kind="qbint4")],
+        "xnodes": [node("XNNConvert", input_id=0, output_id=1)],
+        "constant_data": [],
+    }
+    needs = delegate_needs(graph)
+    assert needs.workspace_bytes == 8
+    assert needs.dtypes == {"float32", "int4"}
