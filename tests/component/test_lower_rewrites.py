@@ -54,6 +54,14 @@ def layer_norm(tokens: Tensor, *, weighted: bool = True, epsilon: float = 1e-5) 
 
 
 REWRITTEN: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], Any]] = {
+    "chunk": (
+        lambda image: torch.cat([part * 2 for part in image.chunk(2, 1)[::-1]], 1),
+        (1, 6, 4, 4),
+        aten.chunk.default,
+    ),
+    "split of uneven parts": (lambda tokens: tokens.split([2, 5, 1], -1)[1], TOKENS, aten.split_with_sizes.default),
+    "select of a token": (lambda tokens: tokens[:, -1], TOKENS, aten.select.int),
+    "expand to the same shape": (lambda tokens: tokens.expand(1, -1, -1), TOKENS, aten.expand.default),
     "mean over tokens": (lambda tokens: tokens.mean(1), TOKENS, None),
     "mean over tokens of a batch": (lambda tokens: tokens.mean(-2), (3, 6, 8), None),
     "layer norm": (layer_norm, TOKENS, aten.layer_norm.default),

@@ -9,6 +9,7 @@ in the program: tests compare the bytes, docs/lowering.md has the shares. Not fo
 - Each node's history (`from_node`) is copied deeply, with all of its own history, for every new node.
 - Code is generated for every intermediate graph, and most of it is never run.
 - Every intermediate program is verified; the last one is checked by running it.
+- The program is traced three times to decompose operators, also where there is nothing left to decompose.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def quick_lowering() -> Iterator[None]:
         stack.enter_context(_no_verification())
         stack.enter_context(_shapes_where_needed())
         stack.enter_context(_code_when_run())
+        stack.enter_context(_decompositions_that_find_something())
         yield
 
 
@@ -130,6 +132,38 @@ def _code_when_run() -> Iterator[None]:
 
     with _use_lazy_graph_module(True):  # noqa: FBT003 - torch's own
         yield
+
+
+@contextmanager
+def _decompositions_that_find_something() -> Iterator[None]:
+    """A trace is left out where no operator of the program would be decomposed, nor one that writes made functional."""
+    from torch.export import ExportedProgram
+
+    original: Callable[..., Any] = ExportedProgram.run_decompositions
+
+    def run_decompositions(self: Any, decomp_table: Any = None, **keywords: Any) -> Any:
+        if decomp_table is None or not _is_plain(self):
+            return original(self, decomp_table, **keywords)
+        targets = {node.target for node in self.graph.nodes if node.op == "call_function"}
+        if any(target in decomp_table for target in targets) or any(map(_writes, targets)):
+            return original(self, decomp_table, **keywords)
+        return self
+
+    with _replaced(ExportedProgram, "run_decompositions", run_decompositions):
+        yield
+
+
+def _is_plain(program: Any) -> bool:
+    """Whether a program has no inner graphs, and changes none of its buffers and inputs."""
+    signature = program.graph_signature
+    inner = any(node.op == "get_attr" for node in program.graph.nodes)
+    return not (inner or signature.buffers_to_mutate or signature.user_inputs_to_mutate)
+
+
+def _writes(target: Any) -> bool:
+    """Whether an operator changes an argument, or gives a view that another could change."""
+    schema = getattr(target, "_schema", None)
+    return schema is not None and bool(schema.is_mutable)
 
 
 @contextmanager

@@ -24,15 +24,20 @@ _HARD_SIGMOID_SHIFT, _HARD_SIGMOID_SPAN = 3.0, 6.0
 
 def rewrite_for_delegate(graph: fx.GraphModule) -> int:
     """Rewrite `graph`, whose nodes carry `meta["val"]`, in place; return how many operators were replaced."""
+    from edgectl.compress.quantize.splitting import split_into_slices
+
     rewrites: tuple[Callable[[fx.Graph, fx.Node], bool], ...] = (
         _mean_over_the_plane,
         _mean_over_tokens,
         _layer_norm,
         _attention,
         _hard_sigmoid,
+        _select,
+        _same_expand,
     )
+    count = split_into_slices(graph)
     nodes = list(graph.graph.nodes)
-    count = sum(any(rewrite(graph.graph, node) for rewrite in rewrites) for node in nodes)
+    count += sum(any(rewrite(graph.graph, node) for rewrite in rewrites) for node in nodes)
     if count:
         graph.graph.lint()
         graph.recompile()
@@ -157,6 +162,39 @@ def _hard_sigmoid(graph: fx.Graph, node: fx.Node) -> bool:
         clamped = graph.call_function(aten.hardtanh.default, (shifted, 0.0, _HARD_SIGMOID_SPAN))
         divided = graph.call_function(aten.div.Tensor, (clamped, _HARD_SIGMOID_SPAN))
     return _replaced(graph, node, divided)
+
+
+def _select(graph: fx.Graph, node: fx.Node) -> bool:
+    """`select` (a class token, say) as a slice and a reshape: XNNPACK has both, and not the select."""
+    import torch
+
+    aten = torch.ops.aten
+    if node.op != "call_function" or node.target is not aten.select.int or node.kwargs:
+        return False
+    source, dim, index = node.args
+    shape, given = _static_shape(source), _static_shape(node)
+    if shape is None or given is None or not given or not isinstance(dim, int) or not isinstance(index, int):
+        return False
+    place = index % shape[dim]
+    with graph.inserting_before(node):
+        kept = graph.call_function(aten.slice.Tensor, (source, dim % len(shape), place, place + 1))
+        flat = graph.call_function(aten.reshape.default, (kept, list(given)))
+    return _replaced(graph, node, flat)
+
+
+def _same_expand(graph: fx.Graph, node: fx.Node) -> bool:
+    """`expand` to the shape that a tensor has (at batch 1): nothing."""
+    import torch
+
+    if node.op != "call_function" or node.target is not torch.ops.aten.expand.default:
+        return False
+    source = node.args[0]
+    shape, given = _static_shape(source), _static_shape(node)
+    if shape is None or shape != given:
+        return False
+    node.replace_all_uses_with(source)  # type: ignore[arg-type]
+    graph.erase_node(node)
+    return True
 
 
 def _replaced(graph: fx.Graph, node: fx.Node, by: fx.Node) -> bool:

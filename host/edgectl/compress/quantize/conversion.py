@@ -18,6 +18,7 @@ from torch.fx import GraphModule
 from edgectl.compress.quantize.folding import fold_batch_norms, source_of
 from edgectl.compress.quantize.layers import WEIGHTED, is_call, put_tensor, tensor_at
 from edgectl.compress.quantize.spec import FP16, INT4_WEIGHTS, QuantizationSpec, Steps
+from edgectl.compress.quantize.splitting import split_into_slices
 from edgectl.compress.state import ModelState
 
 _WEIGHT_SCHEMES = (torch.per_channel_symmetric, torch.per_tensor_symmetric)
@@ -47,6 +48,7 @@ def prepare(state: ModelState, spec: QuantizationSpec) -> GraphModule:
 
     graph = state.copied_graph()
     fold_batch_norms(graph)
+    split_into_slices(graph)
     _one_reader_each(graph)
     with quiet_libraries():
         prepared: GraphModule = prepare_pt2e(graph, PlaceQuantizer(spec))
