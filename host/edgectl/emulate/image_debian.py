@@ -32,7 +32,7 @@ PACKAGES = (
     "busybox-static",  # the initial RAM file system
     "qemu-guest-agent",  # `edgectl qemu exec`
     "base-passwd",
-    *("dash", "coreutils", "grep", "sed", "findutils", "procps", "util-linux", "iproute2", "kmod"),
+    *("dash", "coreutils", "grep", "sed", "findutils", "procps", "util-linux", "hostname", "iproute2", "kmod"),
 )
 
 _UNNEEDED = (
