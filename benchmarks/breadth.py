@@ -3,9 +3,10 @@
 
     python benchmarks/breadth.py [NAME ...] [--json FILE]
 
-An architecture passes when 45 to 55 % of its MACs are gone, it is lowered, and what its program gives for inputs it was
-not calibrated on is what the same quantized graph gives in eager torch, within 5 % of the outputs' norm (int8 programs
-round at other places than the graph does). Weights are random, from a fixed seed: accuracy has no meaning here.
+An architecture passes when 45 to 55 % of its MACs are gone, it is lowered, and what its program gives for new inputs is
+what the same quantized graph gives in eager torch, within 10 % of the outputs' norm: int8 programs round at other
+places than the graph does, and each layer adds to it. Weights are random, from a fixed seed, so that accuracy has no
+meaning here.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from architectures import ARCHITECTURES, Architecture
 
 ASKED = 0.5
 NEAREST = 0.1  # of what was asked
-TOLERANCE = 0.05  # of the norm of the outputs
+TOLERANCE = 0.1  # of the norm of the outputs
 CALIBRATION_ITEMS, CHECKED_ITEMS = 16, 4
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Public architectures that no one here designed, through pruning; the smallest through int8, lowering and a run too."""
+"""Public architectures that no one here designed, through pruning; the smallest through int8 and lowering too."""
 
 from __future__ import annotations
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
+import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +40,7 @@ _TRAINING_LITERAL: dict[Any, int] = {
 }
 _MOMENTUM = 6
 _DEFAULT_MOMENTUM = 0.1
+_LOGGERS = ("torch._subclasses.fake_tensor", "torch.fx.experimental.symbolic_shapes", "torch.utils._pytree")
 _TOLERANCE = 1e-3  # of the largest output: an export that bakes a size in is off by far more
 
 
@@ -138,12 +142,27 @@ def _export(
     module: nn.Module, tensors: tuple[torch.Tensor, ...], shapes: tuple[dict[int, Any], ...] | None
 ) -> GraphModule:
     nested = shapes if shapes is None else _nested(module, shapes)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about torch's own insides
+    with torch.no_grad(), _quiet_torch():
         program = torch.export.export(module, tensors, dynamic_shapes=nested)
         graph: GraphModule = program.module(check_guards=False)
     _drop_dead_buffers(graph)
     return graph
+
+
+@contextmanager
+def _quiet_torch() -> Iterator[None]:
+    """What torch logs, warns of and prints as it exports is about its own insides; its errors are raised and told."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    disabled = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, before in zip(loggers, disabled, strict=True):
+            logger.disabled = before
 
 
 def batched_inputs(tensors: tuple[torch.Tensor, ...]) -> tuple[bool, ...]:

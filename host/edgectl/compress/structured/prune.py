@@ -87,7 +87,7 @@ def prune_share(state: ModelState, means: Means, unit: str, share: float) -> Pru
         cost = cost_of(state, analysis, unit)
         total = total or float(cost(torch.ones(len(analysis.members), dtype=torch.bool)))
         cut = _step(state, analysis, means, Amount(total * (1 - share * step / parameters.steps), total, cost))
-        frozen += [*cut.frozen, *(Frozen(one.place, KIND, one.reason, one.channels) for one in analysis.kept)]
+        frozen += [*cut.frozen, *(Frozen(one.place, KIND, one.reason, one.channels or None) for one in analysis.kept)]
         selection = cut.selection
         if cut.graph is None:
             break
@@ -164,10 +164,14 @@ def _told(
         )
     known = {(one.place, one.reason) for one in before.frozen}
     kept = [one for one in after.frozen if one.stage == KIND and (one.place, one.reason) not in known]
-    notes.extend(f"kept at {one.place}: {one.channels} channels, {one.reason}" for one in kept)
+    notes.extend(f"kept at {one.place}: {_counted(one)}{one.reason}" for one in kept)
     if after.batch_norm_dirty:
         notes.append("batch-norm statistics are those of the larger model: give calibration data, or train")
     return Pruned(after, removed, tuple(notes))
+
+
+def _counted(frozen: Frozen) -> str:
+    return f"{frozen.channels} channels, " if frozen.channels else ""
 
 
 def _merged(known: Sequence[Frozen], found: Sequence[Frozen]) -> tuple[Frozen, ...]:

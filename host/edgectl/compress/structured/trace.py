@@ -18,7 +18,7 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from edgectl.compress.state import ModelState
 from edgectl.compress.structured.analysis import BESIDE, ROWS, Binding, ChannelAnalysis, Kept, Operand, Work
-from edgectl.compress.structured.label_space import FROZEN, LabelSpace
+from edgectl.compress.structured.label_space import FROZEN, LabelSpace, compact
 from edgectl.compress.structured.rewrites import Rewrite
 
 _SMALL_TABLE = 65_536  # elements of a matrix that is still labelled along both of its dimensions
@@ -27,10 +27,10 @@ Rule = Callable[["ChannelTrace", Node, Any], Any]
 
 
 class Refusal:
-    """What a rule returns that cannot say what becomes of the labels, and why."""
+    """What a rule returns that cannot say what becomes of the labels, and why; `told` even if nothing is kept by it."""
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, reason: str, *, told: bool = False) -> None:
+        self.reason, self.told = reason, told
 
 
 def analyse_channels(
@@ -122,9 +122,8 @@ class ChannelTrace(Interpreter):
     def keep(self, node: Node, labels: torch.Tensor | None, reason: str) -> None:
         """Freeze labels, and tell where and why."""
         if labels is not None:
-            made = not self._unmade.issuperset(labels.reshape(-1).tolist())
-            count = self.space.freeze(labels)
-            if count and made:
+            count = self._frozen(labels)
+            if count:
                 self._kept[place_of(node), reason] += count
 
     def freeze(self, argument: Node) -> int:
@@ -132,7 +131,14 @@ class ChannelTrace(Interpreter):
         name = self.tensor_name(argument)
         if name is not None:
             self._pinned.add(name)
-        return sum(self.space.freeze(labels) for labels in _tensors_in(self.labels.get(argument)))
+        return sum(self._frozen(labels) for labels in _tensors_in(self.labels.get(argument)))
+
+    def _frozen(self, labels: torch.Tensor) -> int:
+        """Freeze labels; how many classes of those that layers make that froze."""
+        names = torch.unique(self.space.roots(torch.unique(compact(labels)))).tolist()
+        made = sum(bool(self.space.atoms(name) - self._unmade) for name in names)
+        self.space.freeze(labels)
+        return made
 
     def _keep_what_no_layer_makes(self) -> None:
         """Freeze what lies along tables alone (positions, a mask's places): it is no channel of anything."""
@@ -187,7 +193,7 @@ class ChannelTrace(Interpreter):
         labels = Refusal(f"there is no rule for {node.target}") if rule is None else rule(self, node, output)
         if isinstance(labels, Refusal):
             frozen = sum(self.freeze(source) for source in node.all_input_nodes)
-            if frozen:
+            if frozen or labels.told:
                 self._kept[place_of(node), labels.reason] += frozen
             return _unlabelled(output)
         return labels

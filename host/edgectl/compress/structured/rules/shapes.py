@@ -195,6 +195,17 @@ def _pixel_shuffle(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any
     return _regrouped(trace, node, axes, output, times=channels // output.shape[-3])
 
 
+def _channel_shuffle(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any:
+    """Groups x places become places x groups: whole groups could not go, for their number is a literal."""
+    axes = trace.axes(node.args[0])
+    channels, groups = axes[1], int(argument(node, 1, "groups"))
+    if channels is not None:
+        sets, places = trace.space.axes(channels.reshape(groups, -1))
+        trace.space.freeze(along(sets, groups))
+        axes[1] = trace.space.product([places, None], (len(channels) // groups, groups)).reshape(-1)
+    return trace.space.product(axes, output.shape)
+
+
 def _fold(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any:
     axes = trace.axes(node.args[0])
     trace.keep(node, axes[-1], "it places them by their number")
@@ -266,6 +277,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("view", "reshape", "_unsafe_view"), _view),
     **dict.fromkeys(("split", "split_with_sizes", "chunk"), _split),
     **dict.fromkeys(("index", "_unsafe_index"), _index),
+    "channel_shuffle": _channel_shuffle,
     "col2im": _fold,
     "expand": _expand,
     "getitem": _getitem,
@@ -274,6 +286,7 @@ RULES: dict[str, Rule] = {
     "pixel_unshuffle": _pixel_unshuffle,
     "repeat": _repeat,
     "repeat_interleave": _repeat_interleave,
+    "native_channel_shuffle": _channel_shuffle,
     "roll": _roll,
     "slice": _slice,
     "stack": _stack,

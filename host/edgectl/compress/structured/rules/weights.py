@@ -30,7 +30,7 @@ def _convolved(trace: ChannelTrace, node: Node, output: torch.Tensor, *, transpo
     source, weight, bias = node.args[0], node.args[1], argument(node, 2, "bias")
     inputs = trace.value(source)
     if not _own(trace, weight) or not _own(trace, bias, optional=True):
-        return Refusal(_COMPUTED)
+        return Refusal(_COMPUTED, told=True)
     if inputs.ndim != trace.value(weight).ndim:
         return Refusal("it convolves an item without a batch")
     axes = trace.axes(source)
@@ -80,7 +80,7 @@ def _filters(
 def _linear(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any:
     source, weight, bias = node.args[0], node.args[1], argument(node, 2, "bias")
     if not _own(trace, weight) or not _own(trace, bias, optional=True):
-        return Refusal(_COMPUTED)
+        return Refusal(_COMPUTED, told=True)
     axes = trace.axes(source)
     assert isinstance(weight, Node)  # noqa: S101 - it is a parameter
     incoming = along(axes[-1], trace.value(source).shape[-1])
@@ -125,7 +125,7 @@ def affine(
 def _embedding(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any:
     weight, indices = node.args[0], node.args[1]
     if not _own(trace, weight) or not isinstance(weight, Node):
-        return Refusal(_COMPUTED)
+        return Refusal(_COMPUTED, told=True)
     if isinstance(indices, Node):
         trace.freeze(indices)
     outgoing = trace.space.fresh(output.shape[-1])
@@ -137,7 +137,7 @@ def _norm_per_channel(trace: ChannelTrace, node: Node, output: torch.Tensor) -> 
     """Batch norm, instance norm, PReLU: every parameter has one element per channel."""
     parameters = [one for one in node.args[1:] if isinstance(one, Node)]
     if not all(_own(trace, parameter) for parameter in parameters):
-        return Refusal(_COMPUTED)
+        return Refusal(_COMPUTED, told=True)
     axes = trace.axes(node.args[0])
     if "instance" in str(node.target):
         for vector in axes[2:]:
@@ -154,7 +154,7 @@ def _group_norm(trace: ChannelTrace, node: Node, output: torch.Tensor) -> Any:
     """The statistics of a group are those of all its channels: whole groups may go, nothing within one."""
     parameters = [one for one in (argument(node, 2, "weight"), argument(node, 3, "bias")) if one is not None]
     if not all(_own(trace, parameter) for parameter in parameters):
-        return Refusal(_COMPUTED)
+        return Refusal(_COMPUTED, told=True)
     axes, groups = trace.axes(node.args[0]), int(argument(node, 1))
     for vector in axes[2:]:
         trace.keep(node, vector, "it normalises over them")
