@@ -16,7 +16,7 @@ from edgectl.emulate.user_mode import prepare_emulated
 from edgectl.lower.bundle import write_members
 from edgectl.targets import Target, load_target, target_names
 from edgectl_protos.errors import EdgectlError
-from edgectl_protos.manifest import PROGRAM_MEMBER, Manifest, Member, Requirements, Tolerance
+from edgectl_protos.manifest import PROGRAM_MEMBER, GoldenCase, Manifest, Member, Requirements, Tolerance
 from edgectl_protos.tensors import TensorSpec
 
 from conformance_set.assets import Array, Asset, load
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RUN_SECONDS = 120.0
 RUNTIME = "executorch 1.5.1"
+_ANYTHING = 1e30
 
 
 class Unrunnable(Exception):  # noqa: N818 - a finding about a program
@@ -85,24 +86,25 @@ class Device:
 
 
 def write_bundle(path: Path, asset: Asset) -> None:
-    """The asset as a bundle without golden cases: the gate would refuse what is to be reported here."""
-    data = asset.program.read_bytes()
+    """The asset as a bundle whose gate lets any finite answer pass: what it is worth is found out here."""
+    golden = [{f"golden/{file.name}": file.read_bytes() for file in files} for files in (asset.inputs, asset.outputs)]
+    contents = {PROGRAM_MEMBER: asset.program.read_bytes(), **golden[0], **golden[1]}
     specs = [
-        tuple(TensorSpec(str(array.dtype), array.shape) for array in load(paths))
-        for paths in (asset.inputs, asset.outputs)
+        tuple(TensorSpec(str(array.dtype), array.shape) for array in load(files))
+        for files in (asset.inputs, asset.outputs)
     ]
     manifest = Manifest(
         name="conformance",
         version=asset.name,
-        members={PROGRAM_MEMBER: Member(hashlib.sha256(data).hexdigest(), len(data))},
+        members={name: Member(hashlib.sha256(data).hexdigest(), len(data)) for name, data in contents.items()},
         inputs=specs[0],
         outputs=specs[1],
         requirements=Requirements(RUNTIME, ("x86_64", "aarch64"), ()),
-        golden=(),
-        tolerance=Tolerance(0.0, 0.0),
+        golden=(GoldenCase(tuple(golden[0]), tuple(golden[1])),),
+        tolerance=Tolerance(_ANYTHING, 0.0),
         delegated_fraction=1.0,
     )
-    write_members(path, manifest=manifest, contents={PROGRAM_MEMBER: data})
+    write_members(path, manifest=manifest, contents=contents)
 
 
 def emulated_runners(paths: Paths, environ: Mapping[str, str], *, wanted: Callable[[str], bool]) -> list[Runner]:
