@@ -49,6 +49,18 @@ class FixedBatch(nn.Module):
         return logits
 
 
+class Positions(nn.Module):
+    """Reads an embedding at places computed from integers, as text models do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.head = nn.Embedding(50, 32), nn.Linear(32, CLASSES)
+
+    def forward(self, words: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.words(words * 2 + 1).mean(1))
+        return logits
+
+
 def batches(count: int = 3, size: int = 4) -> list[tuple[Tensor, Tensor]]:
     generator = torch.Generator().manual_seed(2)
     return [(torch.randn(size, *ITEM_SHAPE, generator=generator), torch.arange(size) % CLASSES) for _ in range(count)]
@@ -119,6 +131,13 @@ def test_several_inputs_keywords_and_nested_outputs() -> None:
     assert given.keys() == wanted.keys()
     assert given["logits"].shape == wanted["logits"].shape
     assert len(given["parts"]) == 2
+
+
+def test_integers_that_places_are_computed_from_stay_integers() -> None:
+    words = torch.randint(0, 20, (4, 6))
+    result = Pipeline([Quantize("int8")]).run(Positions(), (words[:1],), calibration=[(words,)])
+    assert result.frozen == ()
+    assert result.module(words).shape == (4, CLASSES)
 
 
 def test_fixed_batch_runs_at_its_own_and_says_so() -> None:

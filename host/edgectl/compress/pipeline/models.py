@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from edgectl_protos.errors import CompileError, StateError, UsageError
-from edgectl_protos.spelling import describe_known
 from torch import nn
 
 from edgectl.compress.entry_points import call_entry_point, load_entry_point
@@ -49,8 +48,9 @@ def _from_transformers(path: Path, arguments: Mapping[str, Any]) -> nn.Module:
     names = document.get("architectures")
     name = names[0] if isinstance(names, list) and names else None
     made = getattr(transformers, name, None) if isinstance(name, str) and name.isidentifier() else None
+    made = made if isinstance(made, type) and issubclass(made, transformers.PreTrainedModel) else None
     if name is not None and made is None:
-        raise UsageError(f"{file}: transformers has no {name!r}", expected=describe_known(name, dir(transformers)[:40]))
+        raise UsageError(f"{file}: transformers has no {name!r}", expected="a model class of transformers")
     try:
         settings = transformers.AutoConfig.for_model(**{**document, **arguments})
         if path.is_dir() and list(folder.glob("*.safetensors")) and made is not None:

@@ -15,7 +15,6 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetri
 from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import (
     OP_TO_ANNOTATOR,
     QuantizationConfig,
-    _convert_scalars_to_attrs,
     propagate_annotation,
 )
 from torch import fx
@@ -46,6 +45,7 @@ _STATIC_PATTERNS = (
     "cat",
 )
 _DYNAMIC_PATTERNS = ("linear",)
+_SCALAR_OPERATORS = frozenset({torch.ops.aten.add.Tensor, torch.ops.aten.mul.Tensor})
 
 
 class PlaceQuantizer(Quantizer):  # type: ignore[misc]
@@ -55,8 +55,8 @@ class PlaceQuantizer(Quantizer):  # type: ignore[misc]
         self._spec = spec
 
     def transform_for_annotation(self, model: GraphModule) -> GraphModule:
-        graph: GraphModule = _convert_scalars_to_attrs(model)
-        return graph
+        _scalars_to_tensors(model)
+        return model
 
     def annotate(self, model: GraphModule) -> GraphModule:
         self._annotate(model, _DYNAMIC_PATTERNS, get_dynamic_config(), INT8_DYNAMIC)
@@ -89,6 +89,26 @@ class PlaceQuantizer(Quantizer):  # type: ignore[misc]
             return True  # weights, activations that go along with a layer
 
         return chosen
+
+
+def _scalars_to_tensors(model: GraphModule) -> None:
+    """Numbers in float additions and products as tensors, which the delegate takes; those beside integers stay.
+
+    XNNPACK's own makes every one a float32: positions that an index is computed from would no longer be integers.
+    """
+    for node in list(model.graph.nodes):
+        if not is_call(node, _SCALAR_OPERATORS) or not is_float_tensor(node):
+            continue
+        for place, value in enumerate(node.args):
+            if not isinstance(value, bool | int | float):
+                continue
+            name, constant = f"_scalar_{node.name}_{place}", torch.tensor(float(value))
+            model.register_buffer(name, constant)
+            with model.graph.inserting_before(node):
+                read = model.graph.get_attr(name)
+            read.meta["val"] = node.meta["val"].fake_mode.from_tensor(constant, static_shapes=True)
+            node.update_arg(place, read)
+    model.recompile()
 
 
 def get_static_config(observer: str) -> QuantizationConfig:
