@@ -53,6 +53,15 @@ def draw(cells: Sequence[Cell], count: int, *, seed: int) -> tuple[Cell, ...]:
     return tuple(cells[place] for place in places)
 
 
+def computed_edges(operations: Sequence[str]) -> tuple[int, ...]:
+    """The places of the edges with an operation whose result the output depends on, in the order of `EDGES`."""
+    leading = {NODES - 1}
+    for (source, target), operation in reversed(list(zip(EDGES, operations, strict=True))):
+        if operation != "none" and target in leading:
+            leading.add(source)
+    return tuple(place for place, (_, target) in enumerate(EDGES) if operations[place] != "none" and target in leading)
+
+
 def reached_nodes(operations: Sequence[str]) -> set[int]:
     """The nodes that something of the input reaches."""
     reached = {0}

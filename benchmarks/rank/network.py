@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network that NAS-Bench-201 (Dong and Yang, 2020) makes of a cell, in plain torch.
 
-An edge "none" gives nothing, and what would work on nothing is left out.
+A node that no edge leads to holds zeros, and what works on them is computed, as in the networks that were measured:
+over all cells a 3 by 3 convolution cost 13.3 ms there on zeros and 13.2 ms elsewhere (least squares over the counts of
+operations), and one whose result nobody reads 0.6 ms.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.nn import functional
 
-from rank.cells import EDGES, NODES, reached_nodes
+from rank.cells import EDGES, NODES, computed_edges
 
 CHANNELS = (16, 32, 64)
 CLASSES = 10
@@ -33,20 +35,14 @@ class CellModule(nn.Module):
 
     def __init__(self, operations: Sequence[str], channels: int) -> None:
         super().__init__()
-        reached = reached_nodes(operations)
-        self._sources = [
-            (source, target, str(place))
-            for place, (source, target) in enumerate(EDGES)
-            if operations[place] != "none" and source in reached
-        ]
-        self.edges = nn.ModuleDict(
-            {place: _operation(operations[int(place)], channels) for _, _, place in self._sources}
-        )
+        self._places = computed_edges(operations)
+        self.edges = nn.ModuleDict({str(place): _operation(operations[place], channels) for place in self._places})
 
     def forward(self, image: Tensor) -> Tensor:
         nodes = {0: image}
-        for source, target, place in self._sources:
-            given = self.edges[place](nodes[source])
+        for place in self._places:
+            source, target = EDGES[place]
+            given = self.edges[str(place)](nodes[source] if source in nodes else image * 0.0)
             nodes[target] = nodes[target] + given if target in nodes else given
         return nodes[NODES - 1]
 
@@ -98,7 +94,7 @@ def example() -> tuple[Tensor]:
 
 
 def multiply_accumulates(exported: ExportedProgram) -> int:
-    """Of the convolutions and linear layers that the output depends on."""
+    """Of the convolutions and linear layers."""
     total = 0
     for node in exported.graph.nodes:
         if node.op == "call_function" and str(node.target) in {"aten.conv2d.default", "aten.linear.default"}:

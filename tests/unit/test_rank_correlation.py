@@ -79,6 +79,22 @@ def test_disconnected_cells_are_left_out_and_the_rest_drawn_once_each(all_cells:
     assert draw(cells, 40, seed=3) == drawn != draw(cells, 40, seed=4)
 
 
+@pytest.mark.parametrize(
+    ("operations", "computed"),
+    [
+        ("skip_connect none none nor_conv_1x1 nor_conv_3x3 none", (0, 3, 4)),
+        ("none none nor_conv_3x3 skip_connect none nor_conv_1x1", (2, 3, 5)),  # of zeros, and computed all the same
+        ("nor_conv_1x1 nor_conv_3x3 none nor_conv_1x1 none none", (3,)),  # nobody reads nodes 1 and 2
+    ],
+)
+def test_edges_that_lead_to_the_output_are_computed_and_others_are_not(
+    operations: str, computed: tuple[int, ...]
+) -> None:
+    from rank.cells import computed_edges
+
+    assert computed_edges(operations.split()) == computed
+
+
 def test_another_file_is_refused_by_what_it_lacks(tmp_path: Path) -> None:
     from rank.cells import read_cells
 
