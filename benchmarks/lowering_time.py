@@ -95,7 +95,8 @@ def main() -> None:
             kind = "warm-up" if turn == 0 else "timed"
             distance = _distance(data, module, items)
             print(
-                f"{name:8} {kind:8} {taken:6.1f} s, {used:6.1f} s of processor (export {exporting:.1f})  {len(data)} bytes  {delegated}  "
+                f"{name:8} {kind:8} {taken:6.1f} s, {used:6.1f} s of processor (export {exporting:.1f})  "
+                f"{len(data)} bytes  {delegated}  "
                 f"{distance:.1f} dB over its distance from the float model",
                 flush=True,
             )

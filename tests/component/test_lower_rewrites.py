@@ -55,7 +55,7 @@ def layer_norm(tokens: Tensor, *, weighted: bool = True, epsilon: float = 1e-5) 
 
 REWRITTEN: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], Any]] = {
     "chunk": (
-        lambda image: torch.cat([part * 2 for part in image.chunk(2, 1)[::-1]], 1),
+        lambda image: torch.cat([part * 2.0 for part in image.chunk(2, 1)[::-1]], 1),
         (1, 6, 4, 4),
         aten.chunk.default,
     ),
