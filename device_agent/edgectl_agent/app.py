@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from edgectl_agent.rpc.server import AgentServer
     from edgectl_agent.telemetry.mqtt import MqttSink
 
-_SETTLE_SECONDS = 1.0
-"""After the ready line: the broker is connected and the first record is out."""
+_SETTLE_SECONDS = (1.0, 10.0, 60.0)
+"""After the ready line: the broker is connected and the first record is out, on a slow board somewhat later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,11 @@ async def _build(configuration: AgentConfiguration, clock: Clock, background: Ba
 
 
 async def _settle() -> None:
-    await asyncio.sleep(_SETTLE_SECONDS)
-    give_back_pages()
+    waited = 0.0
+    for seconds in _SETTLE_SECONDS:
+        await asyncio.sleep(seconds - waited)
+        waited = seconds
+        give_back_pages()
 
 
 def _sampler(parts: Parts, sinks: list[RecordSink]) -> Sampler:
