@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from edgectl.cli.observers import trial_text
 from edgectl.lab.protocol import COUNTED, SHORT
@@ -68,3 +70,6 @@ def test_instructions_are_shown_as_such() -> None:
     assert trial_text(trial) == "accuracy 90.00%, 12,865,639 insn"
     axis = build_front([trial], objectives, name="study").axes[1]
     assert (axis.title, axis.text(12_865_639.0)) == ("instructions (million)", "12.866 million")
+    small = dataclasses.replace(trial, objectives={"accuracy": 0.9, "insn": 33_462.0})
+    axis = build_front([small], objectives, name="study").axes[1]
+    assert (axis.title, axis.text(33_462.0)) == ("instructions", "33,462")

@@ -146,5 +146,8 @@ def _axis(objective: Objective, values: Sequence[float]) -> Axis:
     if name.endswith("_bytes"):
         return Axis(name, direction, f"{name.removesuffix('_bytes')} size", "KiB", 1 / KIB, 1)
     if name == INSTRUCTIONS.name:
-        return Axis(name, direction, "instructions", "million", 1e-6, 3)
+        small = max(values, default=0.0) < 1e6
+        return Axis(
+            name, direction, "instructions", "" if small else "million", 1.0 if small else 1e-6, 0 if small else 3
+        )
     return Axis(name, direction, name, "", 1.0, 3)
