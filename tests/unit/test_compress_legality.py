@@ -50,6 +50,7 @@ def test_orders_that_are_refused_are_those_whose_reason_is_known() -> None:
         ((Finetune(),), (), "finetune: there is no training data"),
         ((Prune(macs=0.5, importance="taylor"),), (), "prune: there is no training data"),
         ((Prune(macs=0.5, importance="activation"),), (), "there is no calibration data"),
+        ((Quantize(max_degradation=1.0),), (), "no evaluation to hold max_degradation by"),
         ((Prune(p95_ms=3),), (), "no device is given to measure on"),
         ((Sparsify(sparsity=0.5, epochs=2),), (), "there is no training data"),
         ((Sparsify(sparsity=0.5, criterion="movement"),), tuple(Fact), "movement without epochs"),

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from edgectl_protos.errors import UsageError
 
-from edgectl.compress.stages import Prune, Sparsify, Stage, StageParameters
+from edgectl.compress.stages import Prune, Quantize, Sparsify, Stage, StageParameters
 
 
 class Fact(StrEnum):
@@ -21,6 +21,7 @@ class Fact(StrEnum):
 
     TRAINING_DATA = "training data"
     CALIBRATION_DATA = "calibration data"
+    EVALUATION = "an evaluation"
     DEVICE = "a device to measure on"
     TEACHER = "a stage before it that trains or shrinks the model"
     FLOAT = "a model that is not quantized"
@@ -49,10 +50,11 @@ _DATA_DRIVEN = {
     "hessian": Fact.TRAINING_DATA,
     "activation": Fact.CALIBRATION_DATA,
 }
-_OF_THE_RUN = frozenset({Fact.TRAINING_DATA, Fact.CALIBRATION_DATA, Fact.DEVICE})
+_OF_THE_RUN = frozenset({Fact.TRAINING_DATA, Fact.CALIBRATION_DATA, Fact.EVALUATION, Fact.DEVICE})
 _EXPLAINED: Mapping[Fact, tuple[str, str]] = {
     Fact.TRAINING_DATA: ("{stage}: there is no training data", "give training data, or leave the stage out"),
     Fact.CALIBRATION_DATA: ("{stage}: there is no calibration data", "give calibration data, or another importance"),
+    Fact.EVALUATION: ("{stage}: there is no evaluation to hold max_degradation by", "give one, or leave it out"),
     Fact.DEVICE: ("{stage}: no device is given to measure on", "name one, or give the budget as macs"),
     Fact.TEACHER: (
         "{stage} is the first stage, where the teacher would be the student itself",
@@ -73,6 +75,8 @@ def requirements(parameters: StageParameters, kind: str) -> tuple[Fact, ...]:
             asked.append(_DATA_DRIVEN[parameters.importance])
         if parameters.p95_ms is not None:
             asked.append(Fact.DEVICE)
+    if isinstance(parameters, Quantize) and parameters.max_degradation is not None:
+        asked.append(Fact.EVALUATION)
     if isinstance(parameters, Sparsify) and (parameters.epochs or parameters.criterion == "movement"):
         asked.append(Fact.TRAINING_DATA)
     return tuple(asked)

@@ -78,8 +78,12 @@ class Sources:
 
     def facts(self) -> tuple[Fact, ...]:
         """What legality asks of a run."""
-        found = [Fact.TRAINING_DATA] if self.training is not None else []
-        return (*found, Fact.CALIBRATION_DATA) if self.calibration is not None else tuple(found)
+        held = {
+            Fact.TRAINING_DATA: self.training,
+            Fact.CALIBRATION_DATA: self.calibration,
+            Fact.EVALUATION: self.evaluation,
+        }
+        return tuple(fact for fact, source in held.items() if source is not None)
 
 
 def split_sources(data: DataSplits) -> Sources:
