@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 from edgectl.cli.observers import SearchProgress, StageProgress, trial_text
@@ -18,7 +19,7 @@ class Result:
     """The part of a `StageResult` that is shown."""
 
     name: str = "prune"
-    accuracy: float = 0.9725
+    metrics: Mapping[str, float] = field(default_factory=lambda: {"accuracy": 0.9725})
     parameters: int = 150_000
     macs: int = 2_000_000
     notes: tuple[str, ...] = ("conv1 stays whole: its output is returned",)
@@ -33,6 +34,7 @@ class Figures:
     delegation: DelegationReport = DELEGATION
     p50_ms: float | None = 0.12345
     untimed: str = ""
+    insn: float | None = None
 
 
 def _trial(candidate: int, **changes: object) -> Trial:
@@ -57,6 +59,13 @@ def test_stage_shows_its_result_and_notes() -> None:
         "prune: lower: done in 0.0 s",
         "prune: program 40.0 KiB, 100.0% delegated, p50 0.1235 ms",
     ]
+
+
+def test_a_stage_that_was_counted_shows_instructions() -> None:
+    stream = io.StringIO()
+    with StageProgress(PlainProgress(stream), after="lower") as observer:
+        observer.figures_known(Figures(p50_ms=None, insn=12_865_651.0))  # type: ignore[arg-type]
+    assert stream.getvalue() == "prune: program 40.0 KiB, 100.0% delegated, 12,865,651 insn\n"
 
 
 def test_failing_stage_is_not_called_done() -> None:
