@@ -62,7 +62,7 @@ class Runner:
             except subprocess.TimeoutExpired as error:
                 raise Unrunnable(f"no answer within {RUN_SECONDS:g} s") from error
             if done.returncode != 0:
-                raise Unrunnable(" ".join(done.stderr.split())[-200:] or f"ended with status {done.returncode}")
+                raise Unrunnable(" ".join(done.stderr.split())[-500:] or f"ended with status {done.returncode}")
             return load([Path(folder, f"output{index}.npy") for index in range(len(asset.outputs))])
 
 
@@ -82,7 +82,7 @@ class Device:
                 self._client.activate(placed.name, placed.digest)
                 return list(self._client.infer(placed.name, load(asset.inputs)).outputs)
             except EdgectlError as error:
-                raise Unrunnable(error.message[:200]) from error
+                raise Unrunnable(error.message[:500]) from error
 
 
 def write_bundle(path: Path, asset: Asset) -> None:
