@@ -57,3 +57,58 @@ with without_urllib_request():
     assert urllib.request is real
 """
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def test_a_forgotten_module_is_gone_with_what_is_below_it_and_can_be_imported_again() -> None:
+    code = """
+import sys, json, tomllib
+before = frozenset({"json"})
+import edgectl_agent.command_line
+from edgectl_agent.resident import forget_modules
+old = sys.modules["argparse"]
+forget_modules(("argparse", "tomllib", "json", "edgectl_agent.command_line", "absent"), kept=before)
+assert not {"argparse", "tomllib", "tomllib._parser", "edgectl_agent.command_line"} & set(sys.modules)
+assert not hasattr(sys.modules["edgectl_agent"], "command_line")
+assert sys.modules["json"] is json
+import argparse
+assert argparse is not old and argparse.ArgumentParser().parse_args([])
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def test_messages_work_without_protobufs_implementation_in_python() -> None:
+    code = """
+import sys
+from edgectl_agent.resident import without_pure_python_protobuf
+with without_pure_python_protobuf():
+    import google.protobuf.internal.builder
+assert not any(name.startswith(("google.protobuf.text_format", "pickle")) for name in sys.modules)
+from edgectl_protos.v1 import agent_pb2
+sent = agent_pb2.HelloReply(device="pi4", cpu_features=["asimd"], models=[agent_pb2.InstalledModel(name="m")])
+sent.models[0].active = True
+assert agent_pb2.HelloReply.FromString(sent.SerializeToString()) == sent
+assert "pi4" in str(sent) and sent.WhichOneof is not None
+from google.protobuf.internal import python_message
+assert python_message.GeneratedProtocolMessageType
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
+def test_what_asyncio_and_dataclasses_ask_of_inspect_needs_no_syntax_trees() -> None:
+    code = """
+import sys
+from edgectl_agent.resident import without_syntax_trees
+with without_syntax_trees():
+    import inspect
+assert "ast" not in sys.modules
+import asyncio, dataclasses
+@dataclasses.dataclass
+class Point:
+    x: int = 1
+assert Point.__doc__ == "Point(x: int = 1)"
+async def nothing(): ...
+assert inspect.iscoroutinefunction(nothing) and asyncio.run(nothing()) is None
+import ast
+assert ast.parse("1").body
+"""
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
