@@ -239,7 +239,13 @@ def _program_steps(subject: Subject, bundle: ReferenceBundle, options: ReportOpt
 def _start(subject: Subject) -> Document:
     if subject.start_seconds is None:
         return {"cold_start_seconds": {"unavailable": "the agent ran already"}}
-    return {"cold_start_seconds": subject.start_seconds}
+    return {"cold_start_seconds": _duration(subject.client, subject.start_seconds)}
+
+
+def _duration(client: AgentClient, seconds: float) -> float | Document:
+    """A time on a real board; an emulator's says nothing of the board."""
+    emulator = client.info.emulator
+    return {"unavailable": f"{emulator} emulates the board: its times are not the board's"} if emulator else seconds
 
 
 def _rest(client: AgentClient) -> Document:
@@ -261,8 +267,8 @@ def _deployed(client: AgentClient, bundle: ReferenceBundle) -> Document:
     return {
         "bundle_bytes": bundle.path.stat().st_size,
         "already_present": installed.already_present,
-        "send_seconds": sent - started,
-        "activate_seconds": time.monotonic() - sent,
+        "send_seconds": _duration(client, sent - started),
+        "activate_seconds": _duration(client, time.monotonic() - sent),
         "golden_max_abs_error": activation.golden_max_abs_error,
         "serving": _metrics(_record(client), model=installed.name),
     }
@@ -270,6 +276,8 @@ def _deployed(client: AgentClient, bundle: ReferenceBundle) -> Document:
 
 def _swaps(client: AgentClient, pair: tuple[ReferenceBundle, ReferenceBundle]) -> Document:
     """Both are on the device; each activation runs the golden cases and starts another runner."""
+    if client.info.emulator:
+        return {"seconds": _duration(client, 0.0)}
     for bundle in pair:
         client.put_bundle(bundle.path)
     seconds = []
