@@ -94,13 +94,20 @@ def test_a_name_that_leads_elsewhere_is_not_taken(tmp_path: Path, name: str) -> 
     assert runner.is_file()
 
 
-@pytest.mark.parametrize("damage", ["no zip", "empty", "truncated"])
+@pytest.mark.parametrize("damage", ["no zip", "empty", "truncated", "broken data"])
 def test_a_damaged_wheel_leaves_nothing(tmp_path: Path, damage: str) -> None:
     wheel = small_wheel(tmp_path)
     if damage == "no zip":
         wheel.write_bytes(b"not a wheel")
     elif damage == "empty":
         _wheel(wheel, {"edgectl_agent/__init__.py": b""})
+    elif damage == "broken data":
+        with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(RUNNER, bytes(range(256)) * 8)
+        data = bytearray(wheel.read_bytes())
+        start = 30 + len(RUNNER)  # behind the member's header and its name
+        data[start : start + 10] = b"\xff" * 10
+        wheel.write_bytes(data)
     else:
         data = bytearray(wheel.read_bytes())
         data[data.index(b"program")] ^= 1  # its checksum is wrong now

@@ -132,6 +132,36 @@ def test_an_entry_point_that_is_none_is_refused(tmp_path: Path, line: str) -> No
         unpack_wheel(made, tmp_path)
 
 
+@pytest.mark.parametrize("text", ["no section", "[console_scripts]\nrun = %s:x\n", "[a]\n[a]\n"])
+def test_entry_points_that_are_no_such_file_are_a_damaged_wheel(tmp_path: Path, text: str) -> None:
+    made = wheel(tmp_path / "x-1-py3-none-any.whl", {"x-1.dist-info/entry_points.txt": text})
+    with pytest.raises(UsageError, match=r"x-1-py3-none-any\.whl is damaged"):
+        unpack_wheel(made, tmp_path)
+
+
+@pytest.mark.parametrize("member", ["x-1.data/scripts/python", "x-1.data/data/bin/python"])
+def test_a_member_does_not_follow_the_guests_links_to_this_machines_files(tmp_path: Path, member: str) -> None:
+    ours = tmp_path / "python3.11"
+    ours.write_text("this machine's")
+    link = tmp_path / "root/opt/edgectl/bin/python"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(ours)
+    with pytest.raises(UsageError, match="the environment's own"):
+        unpack_wheel(wheel(tmp_path / "x-1-py3-none-any.whl", {member: "evil"}), tmp_path / "root")
+    assert ours.read_text() == "this machine's"
+
+
+def test_a_member_whose_compressed_data_is_broken_is_a_damaged_wheel(tmp_path: Path) -> None:
+    path = tmp_path / "x-1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", bytes(range(256)) * 8)
+    data = bytearray(path.read_bytes())
+    data[31:41] = b"\xff" * 10  # behind the member's header of 30 bytes and its name
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="is damaged: Error -3"):
+        unpack_wheel(path, tmp_path)
+
+
 def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x-1-py3-none-any.whl"
     path.write_bytes(b"no zip")

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -67,7 +68,8 @@ def unpack_runner(wheel: Path, into: Path) -> Path:
             folder = into / hashlib.file_digest(file, "sha256").hexdigest()[:16]
             if not (folder / _RUNNER).is_file():
                 _unpack(file, wheel, folder)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:  # encrypted, odd compression
+    # RuntimeError and NotImplementedError: encrypted, odd compression.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise _no_wheel(wheel, str(error)) from error
     return folder / _RUNNER
 

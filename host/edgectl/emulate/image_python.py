@@ -7,6 +7,7 @@ import configparser
 import re
 import sys
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from edgectl_protos.errors import UsageError
@@ -69,9 +70,9 @@ def unpack_wheel(wheel: Path, root: Path) -> None:
                 raise _damaged(wheel, f"more than {_MAXIMUM_BYTES} bytes unpacked")
             for member in archive.infolist():
                 if not member.is_dir():
-                    _write(archive.read(member), root / destination(member.filename, wheel))
-            _write_commands(archive, root)
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+                    _write(archive.read(member), root / destination(member.filename, wheel), wheel)
+            _write_commands(archive, root, wheel)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError) as error:
         raise _damaged(wheel, str(error)) from error
 
 
@@ -103,7 +104,9 @@ def command_script(module: str, function: str) -> str:
     )
 
 
-def _write(data: bytes, path: Path) -> None:
+def _write(data: bytes, path: Path, wheel: Path) -> None:
+    if path.is_symlink():  # the guest's python: written to, it would be this machine's
+        raise _damaged(wheel, f"a member for {path.name[:80]!r}, which is the environment's own")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.parent.name == "bin" and data.startswith(_SHEBANG):
         data = f"#!/{PREFIX}/bin/python".encode() + data.removeprefix(_SHEBANG)
@@ -112,17 +115,20 @@ def _write(data: bytes, path: Path) -> None:
         path.chmod(0o755)
 
 
-def _write_commands(archive: zipfile.ZipFile, root: Path) -> None:
+def _write_commands(archive: zipfile.ZipFile, root: Path, wheel: Path) -> None:
     listed = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
     for name in listed:
-        parser = configparser.ConfigParser(delimiters=("=",))
+        parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read_string(archive.read(name).decode())
+        try:
+            parser.read_string(archive.read(name).decode())
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise _damaged(wheel, f"its entry points are none ({' '.join(str(error).split())[:80]})") from error
         for command, target in parser["console_scripts"].items() if "console_scripts" in parser else ():
             match = _ENTRY_POINT.fullmatch(target.strip())
             if match is None or not re.fullmatch(r"[\w.-]+", command):
-                raise _damaged(Path(str(archive.filename)), f"an entry point {command[:40]} = {target[:80]}")
-            _write(command_script(match[1], match[2]).encode(), root / PREFIX / "bin" / command)
+                raise _damaged(wheel, f"an entry point {command[:40]} = {target[:80]}")
+            _write(command_script(match[1], match[2]).encode(), root / PREFIX / "bin" / command, wheel)
 
 
 def _damaged(wheel: Path, seen: str) -> UsageError:
