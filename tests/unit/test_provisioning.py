@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import edgectl
+import psutil
 import pytest
 from edgectl.workflows.board_packages import download_words
 from edgectl.workflows.device_install import Broker
-from edgectl.workflows.provisioning import SeenBoard, check_destination, parse_facts, parse_findings, scripts_folder
-from edgectl_protos.errors import StateError, UsageError
+from edgectl.workflows.provisioning import (
+    Provisioner,
+    SeenBoard,
+    check_destination,
+    parse_facts,
+    parse_findings,
+    scripts_folder,
+)
+from edgectl_protos.errors import StateError, UnreachableError, UsageError
 
 _TOLD = "Welcome!\nmachine=aarch64\nbits=64\nlibc=2.36\npython=3.11\nroot=sudo\nboard=Raspberry Pi 4\x1b[31m\nX=1\n"
 
@@ -67,11 +76,27 @@ def test_packages_are_asked_for_the_boards_python_and_no_newer_c_library() -> No
     assert "--only-binary=:all:" in words
 
 
-@pytest.mark.parametrize("changes", [{"python": ""}, {"python": "2.7"}, {"libc": "musl"}, {"libc": ""}])
-def test_a_board_that_tells_no_python_or_c_library_is_refused(changes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "changes",
+    [{"python": ""}, {"python": "2.7"}, {"libc": "musl"}, {"libc": ""}, {"machine": "/../../x"}, {"machine": ""}],
+)
+def test_a_board_that_tells_no_python_c_library_or_machine_is_refused(changes: dict[str, str]) -> None:
     board: SeenBoard = dataclasses.replace(parse_facts(_TOLD), **changes)
     with pytest.raises(UsageError, match="--online"):
         download_words(board)
+
+
+def test_a_board_that_hangs_is_given_up_and_its_ssh_ends(tmp_path: Path) -> None:
+    ssh, pids = tmp_path / "ssh", tmp_path / "pids"
+    ssh.write_text(f'#!/bin/sh\necho $$ >> "{pids}"\nexec sleep 600\n')
+    ssh.chmod(0o755)
+    environ = os.environ | {"EDGECTL_SSH": str(ssh), "EDGECTL_SSH_CONTROL": str(tmp_path)}
+    board = Provisioner("pi@board", scripts=scripts_folder(), environ=environ, say=lambda _: None, patience=1.0)
+    with pytest.raises(UnreachableError, match="had not done it after 1 s"):
+        board.look()
+    started = [int(line) for line in pids.read_text().split()]
+    assert started
+    assert not [pid for pid in started if psutil.pid_exists(pid)]
 
 
 def test_a_broker_gives_the_scripts_options() -> None:

@@ -18,6 +18,7 @@ from edgectl.workflows.provisioning import Say, SeenBoard
 _FETCH_SECONDS = 900.0
 _OLDEST_LIBC = 17  # manylinux_2_17; nothing the agent needs is built for older ones
 _PYTHON = re.compile(r"3\.(\d{1,2})")
+_MACHINE = re.compile(r"[a-z0-9_]{1,20}")
 _LIBC = re.compile(r"2\.(\d{1,2})(?:\.\d+)?")
 
 
@@ -54,13 +55,13 @@ def download_words(board: SeenBoard) -> list[str]:
     """Pip's options for wheels that run on the board.
 
     Raises:
-        UsageError: it tells no Python 3 or no glibc 2.
+        UsageError: it tells no Python 3, no glibc 2 or no machine: these become names of files here.
     """
     python, libc = _PYTHON.fullmatch(board.python), _LIBC.fullmatch(board.libc)
-    if python is None or libc is None:
+    if python is None or libc is None or _MACHINE.fullmatch(board.machine) is None:
         raise UsageError(
-            f"the board tells Python {board.python!r} and C library {board.libc!r}",
-            expected="Python 3 and glibc 2",
+            f"the board tells Python {board.python!r}, C library {board.libc!r} and machine {board.machine[:40]!r}",
+            expected="Python 3, glibc 2, and a machine such as aarch64",
             action="give the packages with --wheels, or let the board fetch them with --online",
         )
     tags = [f"manylinux_2_{minor}_{board.machine}" for minor in range(_OLDEST_LIBC, int(libc[1]) + 1)]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
 from edgectl_protos.errors import InternalError, StateError, UnreachableError, UsageError
 
 import edgectl
@@ -26,6 +27,7 @@ SSH_VARIABLE = "EDGECTL_SSH"
 _CONTROL_VARIABLE = "EDGECTL_SSH_CONTROL"
 _REFUSED = 10
 _LOOK_SECONDS, _INSTALL_SECONDS = 120.0, 1_800.0
+_STOP_SECONDS = 10.0
 _MAX_OUTPUT = 1 << 20
 _ERROR = re.compile(r"error: (?P<seen>.*?)(?:; expected (?P<expected>.*?)(?:; (?P<action>.*))?)?")
 _FACT = re.compile(r"([a-z_]+)=(.*)")
@@ -72,10 +74,22 @@ class DoctorFinding:
 
 
 class Provisioner:
-    """One board over ssh, as `destination` names it for ssh. The connection is opened once; `provisioner` closes it."""
+    """One board over ssh, as `destination` names it for ssh. The connection is opened once; `provisioner` closes it.
 
-    def __init__(self, destination: str, *, scripts: Path, environ: Mapping[str, str], say: Say) -> None:
+    `patience` is how many seconds the board has for anything but an installation.
+    """
+
+    def __init__(
+        self,
+        destination: str,
+        *,
+        scripts: Path,
+        environ: Mapping[str, str],
+        say: Say,
+        patience: float = _LOOK_SECONDS,
+    ) -> None:
         self.destination = check_destination(destination)
+        self._patience = patience
         self._scripts = scripts
         self._environ = dict(environ)
         self._say = say
@@ -85,6 +99,7 @@ class Provisioner:
 
         Raises:
             StateError: it cannot be logged in to, or cannot run the agent; the message says which and what to do.
+            UnreachableError: it hangs; as with each of these.
         """
         return parse_facts(self._run(["install.sh", "--check"], quiet=True))
 
@@ -123,7 +138,7 @@ class Provisioner:
         quiet: bool = False,
         terminal: bool = False,
         accepted: tuple[int, ...] = (0,),
-        seconds: float = _LOOK_SECONDS,
+        seconds: float | None = None,
     ) -> str:
         """What a script writes on its output, where it ends well."""
         script, *options = words
@@ -139,7 +154,7 @@ class Provisioner:
             text=True,
             errors="replace",
         ) as process:
-            said.follow(process, seconds)
+            said.follow(process, self._patience if seconds is None else seconds)
         if process.returncode in accepted:
             return said.output
         raise _failure(process.returncode, said.error, said.last, terminal=terminal)
@@ -173,12 +188,12 @@ class _Said:
                 reader.join(5.0)
         except subprocess.TimeoutExpired as error:
             raise UnreachableError(
-                f"the board said nothing new for {seconds:g} s",
+                f"the board had not done it after {seconds:g} s",
                 expected="an end",
                 action="check the board, and try again",
             ) from error
         finally:
-            process.terminate()
+            _end(process)
 
     def _take_output(self, line: str) -> None:
         self._size += len(line)
@@ -308,6 +323,27 @@ def _each_line(stream: IO[str], take: Callable[[str], None]) -> None:
     with contextlib.suppress(ValueError, OSError):  # closed under us
         for line in stream:
             take(line)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a script that still runs, with its ssh, which is in our process group as it may ask for a password.
+
+    A shell looks at a signal when what it waits for has ended. It then cleans up on the board, which may hang as well.
+    """
+    process.terminate()
+    _end_children(process)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        _end_children(process)  # while they are known as its own
+        process.kill()
+
+
+def _end_children(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.terminate()
 
 
 def _close_master(destination: str, socket: Path, environ: Mapping[str, str]) -> None:
