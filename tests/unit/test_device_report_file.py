@@ -146,5 +146,6 @@ def test_figures_of_the_wrong_kind_are_shown_as_none() -> None:
     program = {"name": 7, "measure": odd, "periodic": {"releases": "x", "response": 3}, "profile": {"operators": {}},
                "deploy": {"activate_seconds": None, "serving": []}}  # fmt: skip
     report = _REPORT | {"programs": [program], "swaps": {"seconds": ["x"]}, "idle": {"metrics": []}}
+    report |= {"device": _REPORT["device"] | {"memory_bytes": 10**400}, "start": {"cold_start_seconds": float("nan")}}
     assert "7 not given - - - not given - - -" in _shown(report)
     assert report_page(report)

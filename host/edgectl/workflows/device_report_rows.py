@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +12,7 @@ from edgectl.workflows.device_report import Document
 
 _MEBI = 1 << 20
 _MOST_OPERATORS = 12
+_LARGEST = 1e30  # of a whole number too, which may be more than a float holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,4 +204,4 @@ def _figure(value: Any, *, per: float = 1.0) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST  # NaN is not
