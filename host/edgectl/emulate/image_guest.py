@@ -42,9 +42,8 @@ _GENERATORS = "usr/lib/systemd/system-generators"
 
 
 def agent_unit() -> Path:
-    """The unit that boards get: of the checkout this package runs from, else the copy that was installed with it."""
-    checkout = Path(edgectl.__file__).resolve().parents[2] / "deploy/systemd" / AGENT_UNIT
-    return checkout if checkout.is_file() else GUEST_FOLDER / AGENT_UNIT
+    """The unit that boards get: the package has it among what it provisions boards with."""
+    return Path(edgectl.__file__).resolve().parent / "provisioning" / AGENT_UNIT
 
 
 def recipe_files() -> tuple[Path, ...]:
