@@ -136,6 +136,14 @@ def test_swap_on_a_card_that_is_in_use_is_a_warning_and_compressed_memory_is_not
     assert (found.outcome, "100 MiB on disk, 88 MiB used" in found.seen) == (Outcome.WARNING, True)
 
 
+@pytest.mark.parametrize("odd", ["x", "\u00b2", "9" * 5000, "-1"])
+def test_figures_of_proc_that_are_none_are_passed_over(odd: str, tmp_path: Path) -> None:
+    _write(tmp_path / "proc/meminfo", f"MemTotal: {odd} kB\nMemAvailable: 1024 kB\n")
+    _write(tmp_path / "proc/swaps", f"Filename Type Size Used Priority\n/dev/a partition {odd} 1\n/dev/b file 8 4 -2\n")
+    memory = board.read_memory(tmp_path / "proc")
+    assert (memory.total_bytes, memory.available_bytes, memory.swap_bytes) == (0, 1 << 20, 8 << 10)
+
+
 def test_a_board_without_proc_has_unknown_memory(tmp_path: Path) -> None:
     assert board_rules.check_memory(board.read_memory(tmp_path)).outcome is Outcome.WARNING
 

@@ -8,6 +8,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+_MOST_DIGITS = 18
+
 
 @dataclass(frozen=True, slots=True)
 class BoardFacts:
@@ -60,9 +62,13 @@ def parse_meminfo(text: str) -> dict[str, int]:
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
-        if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
+        if len(words) == 2 and words[1] == "kB" and _is_count(words[0]):
             sizes[name] = int(words[0]) * 1024
     return sizes
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdecimal() and len(word) <= _MOST_DIGITS
 
 
 def _text(path: Path) -> str:

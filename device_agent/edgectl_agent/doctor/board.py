@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import struct
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from edgectl_agent.doctor.facts import (
 
 _UNSYNCHRONIZED = 0x40  # STA_UNSYNC in linux/timex.h
 _TIMEX_BYTES, _TIMEX_STATUS = 256, 40  # struct timex of a 64-bit kernel, with room to spare
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _COMMAND_LINES = ("firmware/cmdline.txt", "cmdline.txt")
 
 
@@ -77,7 +79,11 @@ def worn_percent(life_time: str) -> int | None:
 def read_memory(proc: Path = Path("/proc")) -> MemoryFacts:
     sizes = parse_meminfo(_text(proc / "meminfo"))
     swaps = [line.split() for line in _text(proc / "swaps").splitlines()[1:]]
-    areas = [(words[0], int(words[2]) << 10, int(words[3]) << 10) for words in swaps if len(words) >= 4]
+    areas = [
+        (words[0], int(words[2]) << 10, int(words[3]) << 10)
+        for words in swaps
+        if len(words) >= 4 and all(map(_NUMBER.fullmatch, words[2:4]))
+    ]
     return MemoryFacts(
         total_bytes=sizes.get("MemTotal", 0),
         available_bytes=sizes.get("MemAvailable", 0),
@@ -129,7 +135,7 @@ def _exists(path: Path) -> bool:
 
 def _number(path: Path) -> int | None:
     text = _text(path).strip()
-    return int(text) if text.isdecimal() else None
+    return int(text) if _NUMBER.fullmatch(text) else None
 
 
 def _text(path: Path) -> str:

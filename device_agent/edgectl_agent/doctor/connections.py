@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import time
@@ -20,6 +21,7 @@ RESOLVE, CONNECT, TRUST, SIGN_IN, FILES = "resolve", "connect", "trust", "sign i
 """The steps to a broker, by which the rule says what to do."""
 
 _LISTENING = "0A"
+_PORT = re.compile(r":([0-9A-Fa-f]{4})\Z")
 _BROKER_SECONDS = 5.0
 
 
@@ -35,11 +37,8 @@ def read_port(listen: Address | None, state: Path, *, proc: Path = Path("/proc")
 def listening_ports(tables: str) -> set[int]:
     """The ports in state LISTEN in /proc/net/tcp and tcp6."""
     rows = (line.split() for line in tables.splitlines())
-    return {
-        int(row[1].rpartition(":")[2], 16)
-        for row in rows
-        if len(row) > 3 and row[3] == _LISTENING and row[1].rpartition(":")[2]
-    }
+    found = (_PORT.search(row[1]) for row in rows if len(row) > 3 and row[3] == _LISTENING)
+    return {int(match[1], 16) for match in found if match is not None}
 
 
 def ask_broker(settings: MqttSettings | None, device: str) -> BrokerFacts:
