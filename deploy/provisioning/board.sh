@@ -243,8 +243,11 @@ rollback() {
   as_root
   lock
   [ -L $LINK ] || refuse "nothing is installed" "an agent of edgectl device install" "install it"
+  # Empty where there was none before; gone where that has been put back already.
+  [ -f $RELEASES/before ] || refuse "what was before the last install is in place, or gone" "an install to go back from" \
+    "install again, or uninstall"
   failed=$(current)
-  before=$(cat $RELEASES/before 2>/dev/null || true)
+  before=$(cat $RELEASES/before)
   withdraw "$before"
   rm -rf "${RELEASES:?}/$failed" $RELEASES/before
 }

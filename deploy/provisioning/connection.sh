@@ -56,7 +56,7 @@ fact() { printf '%s\n' "$facts" | sed -n "s/^$1=//p" | head -n 1; }
 # Sends the folder $staging over; $board_folder is where it is then. Only this user may read it there, and it goes at the end.
 send() {
   board_folder=$(COPYFILE_DISABLE=1 tar -cf - -C "$staging" . |
-    on_board 'umask 077 && d=$(mktemp -d "${TMPDIR:-/tmp}/edgectl.XXXXXX") && tar -xf - -C "$d" && echo "$d"') ||
+    on_board 'umask 077 && d=$(mktemp -d "${TMPDIR:-/tmp}/edgectl.XXXXXX") && { tar -xf - -C "$d" || { rm -rf "$d"; false; }; } && echo "$d"') ||
     refuse "the files could not be sent" "room in the board's /tmp" "free some space there"
   case "$board_folder" in
     /*[!A-Za-z0-9./_-]*|[!/]*|'') board_folder=; refuse "the board answered otherwise than a folder's name" "a shell that prints nothing at login" "see what 'ssh $destination true' prints" ;;

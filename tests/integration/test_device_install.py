@@ -181,6 +181,17 @@ def test_an_agent_that_does_not_start_or_not_answer_gives_way_to_the_one_before(
     assert installed.left_behind() == []
 
 
+def test_going_back_twice_is_refused_and_leaves_what_runs(installed: Bench) -> None:
+    assert installed.install(wheel=installed.wheels.newer) == 0
+    back = [str(SCRIPTS / "install.sh"), "--rollback", "board"]
+    subprocess.run(back, env=os.environ, check=True, capture_output=True)
+    link, version = installed.board.run("readlink /opt/edgectl"), installed.installed()
+    again = subprocess.run(back, env=os.environ, check=False, capture_output=True, text=True)
+    assert (again.returncode, "what was before the last install" in again.stderr) == (10, True)
+    assert (installed.board.run("readlink /opt/edgectl"), installed.installed()) == (link, version)
+    assert installed.left_behind() == []
+
+
 def test_a_board_is_not_given_a_second_name_nor_a_name_a_second_board(
     installed: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
