@@ -59,7 +59,11 @@ REWRITTEN: dict[str, tuple[Callable[[Tensor], Tensor], tuple[int, ...], Any]] = 
         (1, 6, 4, 4),
         aten.chunk.default,
     ),
-    "split of uneven parts": (lambda tokens: tokens.split([2, 5, 1], -1)[1], TOKENS, aten.split_with_sizes.default),
+    "split of uneven parts": (
+        lambda tokens: torch.split(tokens, [2, 5, 1], -1)[1],
+        TOKENS,
+        aten.split_with_sizes.default,
+    ),
     "select of a token": (lambda tokens: tokens[:, -1], TOKENS, aten.select.int),
     "expand to the same shape": (lambda tokens: tokens.expand(1, -1, -1), TOKENS, aten.expand.default),
     "mean over tokens": (lambda tokens: tokens.mean(1), TOKENS, None),

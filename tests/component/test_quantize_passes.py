@@ -34,12 +34,13 @@ def decibels(given: Tensor, wanted: Tensor) -> float:
 def badly_scaled() -> ModelState:
     """Channels between two convolutions whose ranges differ by up to 10,000, though the net's output does not show."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 8, 3))
+    norm, last = nn.BatchNorm2d(16), nn.Conv2d(16, 8, 3)
+    net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), norm, nn.ReLU(), last)
     scale = 10 ** torch.linspace(-2, 2, 16)
     with torch.no_grad():
-        net[1].weight.mul_(scale)
-        net[1].bias.mul_(scale)
-        net[3].weight.div_(scale[None, :, None, None])
+        norm.weight.mul_(scale)
+        norm.bias.mul_(scale)
+        last.weight.div_(scale[None, :, None, None])
     return state_of(net, 3, 12, 12)
 
 
@@ -80,7 +81,8 @@ class Normed(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         normed = self.norm(tokens)
-        return torch.relu(self.left(normed)) - self.right(normed)
+        difference: Tensor = torch.relu(self.left(normed)) - self.right(normed)
+        return difference
 
 
 def test_smoothquant_takes_an_outlier_channel_out_of_the_activations() -> None:
