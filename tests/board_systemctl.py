@@ -76,7 +76,12 @@ def start() -> int:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, LOG.open("a") as log:
         manager.bind(address)
         manager.settimeout(0.2)
-        environ = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": address}
+        given = dict(
+            pair.split("=", 1)
+            for line in re.findall(r"^Environment=(.+)$", text, re.MULTILINE)
+            for pair in line.split()
+        )
+        environ = {"PATH": "/usr/bin:/bin", "NOTIFY_SOCKET": address, **given}
         process = subprocess.Popen(
             words, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )

@@ -154,6 +154,16 @@ def test_the_service_starts_with_the_board_and_the_journal_is_bounded(installed:
     assert "SystemMaxUse=64M" in installed.board.run("cat /etc/systemd/journald.conf.d/10-edgectl.conf")
 
 
+def test_the_service_runs_bytecode_without_docstrings_that_was_compiled_for_it(installed: Bench) -> None:
+    environ = installed.board.run("tr '\\0' '\\n' < /proc/$(cat /run/edge-agent.pid)/environ").splitlines()
+    assert {"PYTHONOPTIMIZE=2", "PYTHONPYCACHEPREFIX=/opt/edgectl.d/1/bytecode"} <= set(environ)
+    verbose = "PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX=/opt/edgectl.d/1/bytecode PYTHONDONTWRITEBYTECODE=1 PYTHONVERBOSE=1"
+    told = installed.board.attempt(f"{verbose} /opt/edgectl/bin/edge-agent run").stderr
+    assert "edgectl_agent/command_line.cpython" in told
+    compiled = [line for line in told.splitlines() if line.startswith("# code object from ") and ".pyc" not in line]
+    assert compiled == []
+
+
 def test_an_upgrade_keeps_settings_and_the_certificate_and_the_installation_before(installed: Bench) -> None:
     installed.board.run("echo 'telemetry_interval = 5' >> /etc/edgectl/agent.toml")
     certificate = installed.board.run("cat /etc/edgectl/identity/device.pem")
