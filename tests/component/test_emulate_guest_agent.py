@@ -105,7 +105,9 @@ def test_a_signal_is_the_shells_exit_code_and_cut_output_is_said(machine: Machin
 
 
 def test_what_an_earlier_client_left_unread_is_thrown_away(machine: Machine) -> None:
-    with guest(machine, answers({"exited": True, "exitcode": 0}), stale=b'{"return": {"pid": 99}}\nhalf a li'):
+    # A first line of what is read at once, then a part of another.
+    line = b'{"return": {"pid": 99}}'.ljust((1 << 16) - 1) + b"\n"
+    with guest(machine, answers({"exited": True, "exitcode": 0}), stale=line + b"half a li"):
         assert run_command(machine, ["x"]).exit_code == 0
 
 
