@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from edgectl.config import Paths
 from edgectl.emulate import image
@@ -298,3 +299,16 @@ def test_a_process_is_known_by_its_disk_and_ends_with_a_power_cut(
     assert cut_power(machine)
     assert not is_running(machine)
     assert not cut_power(machine)
+
+
+def test_a_machine_whose_record_is_damaged_is_ended_and_removed(
+    paths: Paths, stand_in: tuple[Machine, subprocess.Popen[bytes]]
+) -> None:
+    machine, process = stand_in
+    eventually(lambda: running_processes([machine]))
+    (machine.folder / "machine.json").write_bytes(b"{")
+    with pytest.raises(UsageError, match=r"damaged.*edgectl qemu down qemu-0"):
+        machines(paths).statuses()
+    assert machines(paths).down([]) == ("qemu-0",)
+    assert not psutil.pid_exists(process.pid)
+    assert machines(paths).statuses() == ()

@@ -63,9 +63,9 @@ def test_a_record_comes_back_as_it_was_written() -> None:
 )
 def test_a_damaged_record_names_the_file_and_the_way_out(change: dict[str, object]) -> None:
     document = json.loads(serialize_machine(machine())) | change
-    with pytest.raises(UsageError, match=r"qemu-1/machine\.json is damaged.*remove the folder") as caught:
+    with pytest.raises(UsageError, match=r"qemu-1/machine\.json is damaged") as caught:
         parse_machine(json.dumps(document).encode(), folder=machine().folder)
-    assert "edgectl device remove qemu-1" in caught.value.action
+    assert "edgectl qemu down qemu-1" in caught.value.action
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"{" * 100_000, b'"x"' * 40_000, b"\xff"])

@@ -102,10 +102,20 @@ def known_machines(folder: Path) -> tuple[Machine, ...]:
     Raises:
         UsageError: a record is damaged.
     """
+    return tuple(map(read_machine, machine_folders(folder)))
+
+
+def machine_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders of machines in `folder`, which need not exist, by number; no record is read."""
     if not folder.is_dir():
         return ()
     found = [entry for entry in folder.iterdir() if NAME.fullmatch(entry.name) and entry.is_dir()]
-    return tuple(sorted(map(read_machine, found), key=lambda machine: machine.number))
+    return tuple(sorted(found, key=lambda entry: int(entry.name.rpartition("-")[2])))
+
+
+def remains(folder: Path) -> Machine:
+    """What of a machine is known by its folder alone: enough to end and remove it, whatever its record says."""
+    return Machine(folder, folder.name, target="", port=0, image=Path(), identifier="")
 
 
 def find_machine(folder: Path, name: str) -> Machine:
@@ -186,5 +196,5 @@ def _damaged(path: Path, seen: str) -> UsageError:
     return UsageError(
         f"the record {path} is damaged: {seen}",
         expected="the file as `edgectl qemu up` wrote it",
-        action=f"remove the folder {path.parent}, and `edgectl device remove {path.parent.name}`",
+        action=f"run `edgectl qemu down {path.parent.name}`, which removes it",
     )

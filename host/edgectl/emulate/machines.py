@@ -33,7 +33,10 @@ from edgectl.emulate.machine import (
     find_machine,
     images_folder,
     known_machines,
+    machine_folders,
     machines_folder,
+    read_machine,
+    remains,
     unknown_machine,
 )
 from edgectl.emulate.machine_console import agent_failures, boot_phase, console_tail, console_text, is_ready
@@ -213,27 +216,27 @@ class Machines:
         """End machines, all where no name is given, and remove them with certificate, inventory entry and disk.
 
         With `keep` they are switched off properly and stay; `up` starts them again. A machine that is gone already is
-        no error.
+        no error, nor is one to be removed whose record is damaged.
 
         Returns:
             The names of those that were there.
 
         Raises:
-            UsageError: a name that no machine can have.
+            UsageError: a name that no machine can have, or a damaged record where it is to be kept.
         """
         with self._locked():
             remove_leavings(self._paths)
-            known = {machine.name: machine for machine in known_machines(self._folder)}
+            known = {folder.name: folder for folder in machine_folders(self._folder)}
             for name in names:
                 if name not in known and NAME.fullmatch(name) is None:
                     raise unknown_machine(name, list(known))
-            chosen = [known[name] for name in dict.fromkeys(names) if name in known] if names else list(known.values())
-            for machine in chosen:
+            chosen = [name for name in dict.fromkeys(names) if name in known] if names else list(known)
+            for name in chosen:
                 if keep:
-                    _switch_off(machine)
+                    _switch_off(read_machine(known[name]))
                 else:
-                    remove_machine(machine, paths=self._paths)
-        return tuple(machine.name for machine in chosen)
+                    remove_machine(remains(known[name]), paths=self._paths)
+        return tuple(chosen)
 
     def _image(self, find_wheel: Callable[[], Path], known: Sequence[Machine]) -> tuple[MachineImage, float | None]:
         wheel = find_wheel()
