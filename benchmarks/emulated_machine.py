@@ -3,10 +3,10 @@
 
 `edgectl qemu up` is timed to the device's Hello: once with nothing built (packages are fetched, the image is made), and
 once from the built image. In the machine, the agent's proportional and resident memory are read after it has been idle:
-the service as boards run it (gRPC), then an agent with MQTT alone, which sends its telemetry over TLS to a broker on
-this host. Its cold start is systemd's own: from the start of its process until it says that it is ready; it is
-emulated, so it says nothing of a board. A power cut is timed from the SIGKILL to the next Hello. Last line: every
-figure beside its bar.
+the service as boards run it (gRPC), then an agent with MQTT alone, which sends its telemetry to a broker on this host,
+over TLS and in plain text. Its cold start is systemd's own: from the start of its process until it says that it is
+ready; it is emulated, so it says nothing of a board. A power cut is timed from the SIGKILL to the next Hello. Last
+line: every figure beside its bar.
 """
 
 from __future__ import annotations
@@ -119,9 +119,10 @@ def measured(machines: Machines, paths: Paths, *, target: str, idle: float) -> l
     with_grpc = idle_memory(machine, inside(machine, "systemctl", "show", "-P", "MainPID", "edge-agent"), idle)
     print(f"with gRPC, after {idle:g} s idle: {with_grpc.text()}", flush=True)
     figures.append(Figure("PSS with gRPC", with_grpc.pss / 1e6, "MB", GRPC_BAR_BYTES / 1e6))
-    alone = mqtt_memory(machine, paths, idle)
-    print(f"with MQTT alone, after {idle:g} s idle: {alone.text()}", flush=True)
-    figures.append(Figure("PSS with MQTT alone", alone.pss / 1e6, "MB", MQTT_BAR_BYTES / 1e6))
+    for secured, channel in ((True, "TLS"), (False, "plain text on the board's loopback")):
+        alone = mqtt_memory(machine, paths, idle, secured=secured)
+        print(f"with MQTT alone, {channel}, after {idle:g} s idle: {alone.text()}", flush=True)
+        figures.append(Figure(f"PSS with MQTT alone, {channel}", alone.pss / 1e6, "MB", MQTT_BAR_BYTES / 1e6))
     figures.append(Figure("power cut to Hello", machines.power_cut("qemu-0").seconds or 0.0, "s", None))
     return figures
 
@@ -157,24 +158,36 @@ def idle_memory(machine: Machine, pid: str, idle: float) -> Memory:
     return Memory(pss=sizes["Pss"], rss=sizes["Rss"])
 
 
-def mqtt_memory(machine: Machine, paths: Paths, idle: float) -> Memory:
-    """Of an agent with MQTT alone; no other Python runs, so that it shares no pages."""
+def mqtt_memory(machine: Machine, paths: Paths, idle: float, *, secured: bool) -> Memory:
+    """Of an agent with MQTT alone; no other Python runs, so that it shares no pages.
+
+    Plain text is for loopback alone: in the machine, a relay listens there for the broker on the host.
+    """
     inside(machine, "systemctl", "stop", "edge-agent")
-    with broker(paths) as port:
-        name = f"{BROKER}.device.edgectl"
-        inside(machine, "sh", "-c", f"echo '{HOST_IN_GUEST} {name}' >> /etc/hosts")
+    with broker(paths, secured=secured) as port:
+        if secured:
+            address = f"{BROKER}.device.edgectl:{port}"
+            inside(machine, "sh", "-c", f"echo '{HOST_IN_GUEST} {BROKER}.device.edgectl' >> /etc/hosts")
+            trust = "--mqtt-ca /etc/edgectl/identity/ca.pem"
+        else:
+            address, trust = "127.0.0.1:1883", ""
+            start(machine, f"busybox nc -ll -p 1883 -e busybox nc {HOST_IN_GUEST} {port}")
         agent = f"edge-agent run --device {machine.name} --state /var/lib/mqtt-alone --no-grpc"
-        agent += f" --mqtt {name}:{port} --mqtt-ca /etc/edgectl/identity/ca.pem"
-        pid = inside(machine, "sh", "-c", f"setsid {agent} > /run/mqtt-alone.log 2>&1 < /dev/null & echo $!")
-        await_telemetry(port, paths)
+        pid = start(machine, f"{agent} --mqtt {address} {trust}")
+        await_telemetry(port, paths, secured=secured)
         memory = idle_memory(machine, pid, idle)
         inside(machine, "kill", pid)
     return memory
 
 
+def start(machine: Machine, command: str) -> str:
+    """Leave a command running in the machine; its process's number."""
+    return inside(machine, "sh", "-c", f"setsid {command} > /dev/null 2>&1 < /dev/null & echo $!")
+
+
 @contextmanager
-def broker(paths: Paths) -> Iterator[int]:
-    """A mosquitto on loopback with a certificate of the lab's; its port."""
+def broker(paths: Paths, *, secured: bool) -> Iterator[int]:
+    """A mosquitto on loopback, where `secured` with a certificate of the lab's; its port."""
     program = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if program is None:
         raise SystemExit("mosquitto is not installed: apt-get install mosquitto")
@@ -183,7 +196,9 @@ def broker(paths: Paths) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     configuration = paths.state / "mosquitto.conf"
-    files = f"cafile {identity}/ca.pem\ncertfile {identity}/device.pem\nkeyfile {identity}/device.key\n"
+    files = (
+        f"cafile {identity}/ca.pem\ncertfile {identity}/device.pem\nkeyfile {identity}/device.key\n" if secured else ""
+    )
     user = "user root\n" if os.geteuid() == 0 else ""
     configuration.write_text(f"{user}listener {port} 127.0.0.1\n{files}allow_anonymous true\n")
     process = subprocess.Popen(
@@ -205,12 +220,13 @@ def broker(paths: Paths) -> Iterator[int]:
         process.wait()
 
 
-def await_telemetry(port: int, paths: Paths) -> None:
+def await_telemetry(port: int, paths: Paths, *, secured: bool) -> None:
     """Until the broker has had a message: an agent that does not reach it is no idle agent."""
     heard: list[str] = []
     client = mqtt.Client(CallbackAPIVersion.VERSION2)
-    client.tls_set(str(paths.config / "authority" / "ca.pem"))
-    client.tls_insecure_set(value=True)  # its name is not loopback's; the authority is checked
+    if secured:
+        client.tls_set(str(paths.config / "authority" / "ca.pem"))
+        client.tls_insecure_set(value=True)  # its name is not loopback's; the authority is checked
     client.on_message = lambda _client, _data, message: heard.append(message.topic)
     client.connect("127.0.0.1", port)
     client.subscribe("#")
