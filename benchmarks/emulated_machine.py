@@ -172,7 +172,8 @@ def mqtt_memory(machine: Machine, paths: Paths, idle: float, *, secured: bool) -
         else:
             address, trust = "127.0.0.1:1883", ""
             start(machine, f"busybox nc -ll -p 1883 -e busybox nc {HOST_IN_GUEST} {port}")
-        agent = f"edge-agent run --device {machine.name} --state /var/lib/mqtt-alone --no-grpc"
+        # As the service runs on boards, without docstrings.
+        agent = f"env PYTHONOPTIMIZE=2 edge-agent run --device {machine.name} --state /var/lib/mqtt-alone --no-grpc"
         pid = start(machine, f"{agent} --mqtt {address} {trust}")
         await_telemetry(port, paths, secured=secured)
         memory = idle_memory(machine, pid, idle)

@@ -182,6 +182,7 @@ def test_the_guest_runs_the_boards_own_unit_under_systemd(tmp_path: Path) -> Non
     assert agent_unit().samefile(deployed)
     assert (units / AGENT_UNIT).read_bytes() == deployed.read_bytes()
     assert (units / "multi-user.target.wants" / AGENT_UNIT).resolve() == (units / AGENT_UNIT).resolve()
+    assert "PYTHONOPTIMIZE=2" in (units / f"{AGENT_UNIT}.d/bytecode.conf").read_text()
     assert (units / "systemd-udevd.service").readlink() == Path("/dev/null")
     masked = tmp_path / "etc/systemd/system-generators/systemd-gpt-auto-generator"
     assert masked.readlink() == Path("/dev/null")

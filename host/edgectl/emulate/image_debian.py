@@ -128,6 +128,7 @@ def compile_modules(root: Path, *folders: str) -> None:
     if command is None:
         return
     arguments = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(root), "-p", "/"]
+    arguments += ["-o", "0", "-o", "2"]  # the service runs without docstrings, `edgectl qemu exec` with them
     # A module that is no Python of this version (the library's own test data) is no reason to fail.
     subprocess.run(
         [*command, *arguments, *(str(root / folder) for folder in folders)], check=False, capture_output=True

@@ -70,6 +70,8 @@ def configure_guest(root: Path) -> None:
         _link(root / "etc/systemd/system-generators" / generator.name, "/dev/null")
     _link(units / "default.target", "/usr/lib/systemd/system/multi-user.target")
     _enable(units, agent_unit(), "multi-user.target")
+    # As on a board that deploy/provisioning installed: byte code without docstrings takes 0.8 MB less.
+    _write(units / f"{AGENT_UNIT}.d" / "bytecode.conf", "[Service]\nEnvironment=PYTHONOPTIMIZE=2\n")
     _enable(units, GUEST_FOLDER / _EXEC_UNIT, "sysinit.target")
     _write(root / "etc/systemd/journald.conf.d/edgectl.conf", (GUEST_FOLDER / "journald.conf").read_text("utf-8"))
 
