@@ -174,7 +174,11 @@ def uninstall_device(destination: str, *, purge: bool, dry_run: bool, host: Host
         seen, told = board.uninstall(purge=purge, dry_run=True, terminal=False)
         if not dry_run:
             _, told = board.uninstall(purge=purge, dry_run=False, terminal=seen.asks_password and host.terminal)
-    known = seen.device in {device.name for device in inventory.devices()}
+    # The name is what the board says of itself: only the device at this very host is forgotten.
+    host_name = host_of(destination, environ=host.environ)
+    known = any(
+        device.name == seen.device and parse_address(device.address).host == host_name for device in inventory.devices()
+    )
     if known and not dry_run:
         inventory.remove(seen.device)
     return told, seen.device if known else None
