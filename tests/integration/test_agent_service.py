@@ -57,6 +57,15 @@ def test_its_runners_are_not_bound_by_what_binds_the_agent(manager: socket.socke
         assert b"WATCHDOG_USEC" not in Path(f"/proc/{runner}/environ").read_bytes()
 
 
+def test_where_memory_runs_out_a_runner_goes_before_the_agent(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path, small_cnn_program(program_directory()))
+    with running_agent(tmp_path / "state") as agent, agent.stub() as stub:
+        deploy(stub, bundle)
+        (runner,) = agent.runner_pids()
+        first, last = (int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (runner, agent.pid))
+    assert first > last
+
+
 def test_a_loop_that_hangs_gives_no_sign_of_life(manager: socket.socket, tmp_path: Path) -> None:
     """One part of the agent blocks the event loop, a second after the ready line, until this test lets go of it."""
     release = tmp_path / "release"
