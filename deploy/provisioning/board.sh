@@ -36,7 +36,7 @@ put() { cp "$1" "$2.new" && chmod "$3" "$2.new" && mv -f "$2.new" "$2"; }
 python_version() { python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true; }
 userland_bits() { getconf LONG_BIT 2>/dev/null || python3 -c 'import struct; print(8 * struct.calcsize("P"))' 2>/dev/null || say 0; }
 systemd_version() { systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p'; }
-free_kib() { df -Pk /opt 2>/dev/null | awk 'NR == 2 { print $4 }'; }
+free_kib() { df -Pk /opt 2>/dev/null | { read -r _ && read -r _ _ _ free _ && say "$free"; } || true; }
 root_kind() {
   if [ "$(id -u)" -eq 0 ]; then say root
   elif ! command -v sudo >/dev/null; then say none
@@ -48,7 +48,7 @@ setting() { sed -n "s/^$1 *= *\"\([^\"]*\)\".*/\1/p" $SETTINGS/agent.toml 2>/dev
 installed_version() { [ -x $LINK/bin/edge-agent ] && $LINK/bin/edge-agent version 2>/dev/null | sed 's/^edge-agent //'; return 0; }
 board_model() { [ ! -r /proc/device-tree/model ] || tr -d '\0' < /proc/device-tree/model; }
 system_name() { sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\).*/\1/p' /etc/os-release 2>/dev/null; }
-libc_version() { getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //'; }
+libc_version() { python3 -c 'import platform; print(platform.libc_ver()[1])' 2>/dev/null || true; }
 
 check() {
   machine=$(uname -m) bits=$(userland_bits) python=$(python_version) systemd=$(systemd_version) free=$(free_kib) root=$(root_kind)

@@ -250,7 +250,11 @@ def _duration(client: AgentClient, seconds: float) -> float | Document:
 
 def _rest(client: AgentClient) -> Document:
     """The last of some records of telemetry: the first has no shares of the processor yet."""
-    return {"metrics": _metrics(_record(client, number=_IDLE_RECORDS), model="")}
+    metrics = _metrics(_record(client, number=_IDLE_RECORDS), model="")
+    if client.info.emulator:
+        # Shares of time are times.
+        metrics = {name: reading for name, reading in metrics.items() if reading["unit"] != "percent"}
+    return {"metrics": metrics}
 
 
 def _record(client: AgentClient, *, number: int = 1) -> TelemetryRecord:
