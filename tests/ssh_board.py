@@ -73,6 +73,7 @@ Host board
   UserKnownHostsFile {folder}/known_hosts
   GlobalKnownHostsFile /dev/null
   StrictHostKeyChecking yes
+  KexAlgorithms curve25519-sha256
   LogLevel ERROR
 """
 

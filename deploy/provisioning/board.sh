@@ -107,16 +107,18 @@ point_to() {
   mv -T /opt/.edgectl.new $LINK
 }
 
-# Compiled now: the service may not write beside its program, and would compile it at every start. Without docstrings it takes 0.8 MB
-# less; the standard library's part of that is kept here too, since it is Debian's. bytecode.conf has the service use it.
+# Compiled now, as far as the agent loads it: the service may not write beside its program, and would compile it at every start. Without
+# docstrings it takes 0.8 MB less; the standard library's part of that is kept here too, since it is Debian's. bytecode.conf has the
+# service use it.
 compile() {
   mkdir -p "$release/etc"
   chmod 700 "$release/etc"
-  set -- env -u PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX="$release/bytecode" "$release/bin/python"
-  "$@" -m compileall -q -j 0 "$release/lib" >/dev/null || true
-  "$@" -c 'import edgectl_agent.command_line, edgectl_agent.app, edgectl_agent.telemetry.mqtt, edgectl_agent.installation
-import edgectl_agent.rpc.server, edgectl_agent.measure.instrument, edgectl_agent.store.uploads, edgectl_agent.service
-import concurrent.futures.thread, encodings.idna, faulthandler, inspect, runpy, tomllib, zipfile' 2>/dev/null || return 0
+  env -u PYTHONDONTWRITEBYTECODE PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX="$release/bytecode" "$release/bin/python" -c '
+import compileall, concurrent.futures.thread, encodings.idna, faulthandler, inspect, runpy, sys, tomllib, zipfile
+import edgectl_agent.app, edgectl_agent.command_line, edgectl_agent.installation, edgectl_agent.measure.instrument
+import edgectl_agent.rpc.server, edgectl_agent.service, edgectl_agent.store.uploads, edgectl_agent.telemetry.mqtt
+for package in ("edgectl_agent", "edgectl_protos"):
+    compileall.compile_dir(next(iter(sys.modules[package].__path__)), quiet=2)' 2>/dev/null || return 0
   printf '[Service]\nEnvironment=PYTHONOPTIMIZE=2 PYTHONPYCACHEPREFIX=%s/bytecode\n' "$release" > "$release/etc/bytecode.conf"
 }
 
