@@ -17,7 +17,7 @@ import pytest
 from edgectl.cli.main import run
 from edgectl.workflows import device_install
 
-from tests.agents import free_port
+from tests.agents import free_port, running_broker
 from tests.board_wheels import agent_wheel, interpreter, needed_wheels
 from tests.ssh_board import SshBoard, ssh_board
 
@@ -40,6 +40,7 @@ def main():
     sys.stderr.write("edge-agent: usage: nothing works\\n")
     return 2
 """
+_PASSWORD = "correct horse battery"
 SCRIPTS = Path(__file__).resolve().parents[2] / "deploy/provisioning"
 
 
@@ -122,10 +123,19 @@ def bench(one_board: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 @pytest.fixture(scope="module")
 def installed_board(tmp_path_factory: pytest.TempPathFactory, wheels: Wheels) -> Iterator[Bench]:
     """A second one, on which the agent is."""
-    with _bench(tmp_path_factory.mktemp("installed"), wheels) as bench, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("installed")
+    (folder / "password").write_text(f"{_PASSWORD}\n")
+    with (
+        _bench(folder, wheels) as bench,
+        running_broker(folder / "broker") as port,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("EDGECTL_HOME", str(bench.home))
         patch.setenv("EDGECTL_SSH", bench.board.environ["EDGECTL_SSH"])
-        assert bench.install("--address", bench.address) == 0
+        broker = ["--mqtt", f"127.0.0.1:{port}", "--mqtt-user", "me", "--mqtt-password-file", str(folder / "password")]
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(out):
+            assert bench.install("--address", bench.address, *broker) == 0, out.getvalue()
+        assert _PASSWORD not in out.getvalue()
         yield bench
 
 
@@ -144,8 +154,10 @@ def test_an_installed_board_answers_over_mutual_tls_and_is_in_the_inventory(inst
 
 
 def test_what_is_secret_on_the_board_is_roots_alone_and_nothing_is_left_behind(installed: Bench) -> None:
-    shown = "stat -c %a /etc/edgectl/identity/device.key /etc/edgectl/identity /opt/edgectl.d/1/etc"
-    assert installed.board.run(shown).split() == ["600", "700", "700"]
+    private = "/etc/edgectl/identity/device.key /etc/edgectl/broker/password /etc/edgectl/identity /opt/edgectl.d/1/etc"
+    assert installed.board.run(f"stat -c %a {private}").split() == ["600", "600", "700", "700"]
+    assert installed.board.run("cat /etc/edgectl/broker/password") == f"{_PASSWORD}\n"
+    assert _PASSWORD not in installed.board.run("cat /etc/edgectl/agent.toml; ps axe")
     assert installed.left_behind() == []
 
 
@@ -169,7 +181,10 @@ def test_an_upgrade_keeps_settings_and_the_certificate_and_the_installation_befo
     certificate = installed.board.run("cat /etc/edgectl/identity/device.pem")
     assert installed.install(wheel=installed.wheels.newer) == 0
     assert installed.installed() == "0.2.0"
-    assert installed.board.run("tail -n 1 /etc/edgectl/agent.toml") == "telemetry_interval = 5\n"
+    settings = installed.board.run("cat /etc/edgectl/agent.toml").splitlines()
+    assert settings[-1] == "telemetry_interval = 5"
+    assert 'mqtt_password_file = "/run/credentials/edge-agent.service/broker.password"' in settings
+    assert installed.board.exists("/run/credentials/edge-agent.service/broker.password")
     assert installed.board.run("cat /etc/edgectl/identity/device.pem") == certificate
     assert installed.board.run("readlink /opt/edgectl; ls /opt/edgectl.d") == "edgectl.d/2\n1\n2\nbefore\nlock\n"
 
