@@ -132,7 +132,17 @@ def test_an_answer_that_is_none_is_no_answer(machine: Machine, answer: bytes) ->
         run_command(machine, ["x"])
 
 
-@pytest.mark.parametrize("status", [{"exited": True}, {"exited": True, "exitcode": 0, "out-data": "%"}, None])
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {"exited": True},
+        {"exited": True, "exitcode": 0, "out-data": "%"},
+        {"exited": True, "exitcode": 256},  # a process's status is a byte: it would be told as success
+        {"exited": True, "exitcode": -1},
+        {"exited": True, "signal": 128},
+    ],
+)
 def test_a_status_that_is_none_is_refused(machine: Machine, status: Any) -> None:
     with guest(machine, answers(status)), pytest.raises(ProtocolError):
         run_command(machine, ["x"])

@@ -35,6 +35,7 @@ _ENVIRONMENT = (
     "TERM=dumb",
 )
 _SIGNAL_EXIT = 128
+_HIGHEST_EXIT = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +184,11 @@ def _await_end(machine: Machine, pid: int) -> dict[str, Any]:
 
 def _result(status: dict[str, Any]) -> CommandResult:
     ended_by = status.get("signal")
+    exit_code = _number(status, "exitcode") if ended_by is None else _SIGNAL_EXIT + _number(status, "signal")
+    if not 0 <= exit_code <= _HIGHEST_EXIT:
+        raise ProtocolError(f"the guest agent's exit code is {str(exit_code)[:80]}", expected=f"0 to {_HIGHEST_EXIT}")
     return CommandResult(
-        exit_code=_number(status, "exitcode") if ended_by is None else _SIGNAL_EXIT + _number(status, "signal"),
+        exit_code=exit_code,
         stdout=_bytes(status, "out-data"),
         stderr=_bytes(status, "err-data"),
         truncated=bool(status.get("out-truncated") or status.get("err-truncated")),
